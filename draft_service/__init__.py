@@ -1,0 +1,1 @@
+"""DraftService: hosts the draft model and proposes tokens."""

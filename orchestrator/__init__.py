@@ -1,0 +1,1 @@
+"""OrchestratorService: runs the speculative rounds, owns sessions, serves clients."""

@@ -1,0 +1,1 @@
+"""The model catalogue: list, pull, prepare, tokenizers."""

@@ -1,0 +1,1 @@
+"""The chassis of a gRPC process: configuration, health, drain, interceptors, telemetry."""

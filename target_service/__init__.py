@@ -1,0 +1,1 @@
+"""TargetService: hosts the target model, verifies draft tokens, decodes alone without them."""
