@@ -1,0 +1,121 @@
+# Every target sets up what it needs: Python >= 3.11 and make are enough. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Passed to the program that a target runs: make demo ARGS="--json", make test ARGS="-k engine -x".
+ARGS ?=
+
+UV := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' locks/dev.txt)
+TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+PROTOS := $(wildcard protos/paceline/v1/*.proto)
+
+# Stamps: one for each lock, in the environment itself, so that removing .venv undoes everything.
+READY := $(VENV)/.ready
+SERVE := $(VENV)/.serve
+DEV := $(VENV)/.dev
+REFERENCE := $(VENV)/.reference
+
+##@ Use
+
+.PHONY: demo
+demo: $(SERVE) ## Real models, three services and Redis on this machine: with and without speculation, same text
+	@$(BIN)/paceline demo $(ARGS)
+
+.PHONY: bench
+bench: $(SERVE) ## Tokens per second of the reference pair, target-only beside speculative (ARGS= for more)
+	@$(BIN)/paceline bench --pair reference --cores draft=0,target=1 $(ARGS)
+
+##@ Test
+
+.PHONY: test
+test: lint ## Lint, stub drift and every quick test (ARGS="-k engine" selects)
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: test-all
+test-all: lint ## As test, with the slow tests too
+	@$(BIN)/pytest -m "" $(ARGS)
+
+.PHONY: lint
+lint: $(REFERENCE) proto-check ## Style, types, import contracts, proto rules
+	@echo "lint: ruff"; $(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@echo "lint: imports"; $(BIN)/lint-imports >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@echo "lint: pyright"; $(BIN)/pyright --warnings
+
+.PHONY: proto-check
+proto-check: $(DEV)
+ifneq ($(PROTOS),)
+	@echo "lint: protos"; $(BIN)/buf lint && $(BIN)/buf format --diff --exit-code
+	@# v1 only grows: what a release has published is compared with, what was never released may still change.
+	@released=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true); \
+	if [ -n "$$released" ]; then $(BIN)/buf breaking --against ".git#tag=$$released"; fi
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; $(MAKE) stubs STUBS="$$fresh"; \
+	diff -r -x __pycache__ "$$fresh/paceline/v1" paceline/v1 \
+	  || { echo "error: the stubs in paceline/v1 are not those of protos/: run 'make proto' and commit them" >&2; exit 1; }
+endif
+
+##@ Change
+
+.PHONY: format
+format: $(DEV) ## Rewrite code and protos in the house style
+	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
+ifneq ($(PROTOS),)
+	@$(BIN)/buf format --write
+endif
+
+.PHONY: proto
+proto: $(DEV) ## Generate paceline/v1 from protos/paceline/v1 again
+	@rm -rf paceline/v1 && $(MAKE) stubs STUBS=.
+
+# Internal: the stubs of protos/ under the folder $(STUBS).
+.PHONY: stubs
+stubs: $(DEV)
+	@mkdir -p $(STUBS)/paceline/v1
+	@echo '"""Messages and stubs of the contracts in protos/paceline/v1: generated, run `make proto`."""' >$(STUBS)/paceline/v1/__init__.py
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
+	  --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $(PROTOS)
+
+# The lock files name no index: each machine takes the packages from its own. One resolution, three cuts of it.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+  --generate-hashes $(if $(UPGRADE),--upgrade) pyproject.toml
+
+.PHONY: lock
+lock: $(DEV) ## Resolve the dependencies into locks/ again (UPGRADE=1 for newer versions)
+	@$(LOCK) --extra dev --extra prepare locks/reference.in --excludes locks/excludes.in -o locks/reference.txt >/dev/null
+	@$(LOCK) --extra dev -c locks/reference.txt -o locks/dev.txt >/dev/null
+	@$(LOCK) --extra local -c locks/reference.txt -o locks/serve.txt >/dev/null
+
+.PHONY: clean
+clean: ## Remove the environment, caches and build outputs (models stay in the user's cache)
+	@rm -rf $(VENV) build dist .hypothesis .pytest_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Set up (done by the targets above)
+
+.PHONY: serve-setup
+serve-setup: $(SERVE) ## Environment of demo and serving: no torch, no exporter
+
+.PHONY: setup
+setup: $(REFERENCE) ## Environment of the tests: CPU torch (TORCH_INDEX_URL= where to take it), exporter, linters
+
+.PHONY: help
+help: ## This page
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY):
+	@tools/create-venv $(VENV) "$(UV)" && touch $@
+
+$(SERVE): locks/serve.txt pyproject.toml | $(READY)
+	@tools/install-lock $(VENV) locks/serve.txt && touch $@
+
+$(DEV): locks/dev.txt pyproject.toml | $(READY)
+	@tools/install-lock $(VENV) locks/dev.txt && touch $@ $(SERVE)
+
+$(REFERENCE): locks/reference.txt $(DEV)
+	@tools/install-torch $(VENV) "$(TORCH)" && tools/install-lock $(VENV) locks/reference.txt && touch $@
