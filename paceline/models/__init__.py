@@ -1,1 +1,1 @@
-"""The model catalogue: list, pull, prepare, tokenizers."""
+"""Models and their tokenizers: the catalogue, verified downloads, vocabularies, text to ids and back."""
