@@ -111,13 +111,9 @@ class TestDependencies:
         assert packages
         assert all("--hash=sha256:" in package for package in packages)
 
-    def test_serving_installs_neither_torch_nor_an_exporter_nor_cuda(self) -> None:
-        forbidden = re.compile(r"torch|optimum|nncf|nvidia|cuda|triton")
+    def test_serving_installs_neither_torch_nor_transformers_nor_an_exporter(self) -> None:
+        forbidden = re.compile(r"torch|transformers|optimum|nncf|nvidia|cuda|triton")
         assert [name for name in locked_versions("serve") if forbidden.match(name)] == []
-
-    def test_the_model_services_need_no_transformers(self) -> None:
-        names = {requirement.name for requirement in requirements({"draft", "target"})}
-        assert names.isdisjoint({"transformers", "torch", "optimum-intel"})
 
 
 class TestTrackedFiles:
