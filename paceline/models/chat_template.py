@@ -1,6 +1,6 @@
 """Chat messages to prompt text, so that no message can forge a control token.
 
-A template is Jinja, rendered as https://huggingface.co/docs/transformers/chat_templating describes but without
+A template is Jinja, rendered as https://huggingface.co/docs/transformers/chat_templating says but without
 transformers, whose import takes 0.8 s (jinja2: 0.15 s). Where a message spells a control token, such as
 `<|im_end|>`, it is shielded while the template runs; only what the template wrote can become a control token.
 """
