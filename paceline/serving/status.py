@@ -1,0 +1,124 @@
+"""Errors as gRPC statuses: the one table, and both directions of the wire.
+
+A status carries a google.rpc.ErrorInfo with the reason, the domain "paceline" and the error's facts, so that
+a caller decides by `reason` and never by text. docs/errors.md says what to do about each.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, NoReturn, cast
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from paceline.errors import PacelineError
+
+DOMAIN = "paceline"
+INTERNAL_REASON = "INTERNAL"
+INTERNAL_MESSAGE = "the service failed; its log has the cause"
+
+STATUS_OF_REASON: Mapping[str, grpc.StatusCode] = {
+    "CHAT_TEMPLATE_FAILED": grpc.StatusCode.INVALID_ARGUMENT,
+    "CONTEXT_TOO_LONG": grpc.StatusCode.INVALID_ARGUMENT,
+    "DRAINING": grpc.StatusCode.UNAVAILABLE,
+    "EMPTY_PROMPT": grpc.StatusCode.INVALID_ARGUMENT,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+    "INVALID_REQUEST": grpc.StatusCode.INVALID_ARGUMENT,
+    "INVALID_UTF8": grpc.StatusCode.INVALID_ARGUMENT,
+    "KV_BLOCKS_EXHAUSTED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "MESSAGE_TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "MODEL_NOT_READY": grpc.StatusCode.UNAVAILABLE,
+    "NO_DRAFT_REPLICA": grpc.StatusCode.UNAVAILABLE,
+    "NO_TARGET_REPLICA": grpc.StatusCode.UNAVAILABLE,
+    "POSITION_MISMATCH": grpc.StatusCode.FAILED_PRECONDITION,
+    "PROMPT_TOO_LONG": grpc.StatusCode.INVALID_ARGUMENT,
+    "SESSION_STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "STALE_EPOCH": grpc.StatusCode.ABORTED,
+    "SUPERSEDED": grpc.StatusCode.CANCELLED,
+    "TOKEN_OUT_OF_VOCABULARY": grpc.StatusCode.INVALID_ARGUMENT,
+    "TOO_MANY_SESSIONS": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "UNKNOWN_MODEL": grpc.StatusCode.NOT_FOUND,
+    "VOCABULARY_MISMATCH": grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+_log = structlog.get_logger()
+
+
+class ErrorReport(NamedTuple):
+    """What a caller learns of an error."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: dict[str, str]
+
+
+class ErrorReason(NamedTuple):
+    """What a client reads out of a failed call."""
+
+    reason: str
+    message: str
+    metadata: dict[str, str]
+
+
+def status_of(error: BaseException) -> grpc.StatusCode:
+    """Return the gRPC status of an error: INTERNAL for whatever the table does not name."""
+    if not isinstance(error, PacelineError):
+        return grpc.StatusCode.INTERNAL
+    return STATUS_OF_REASON.get(error.reason, grpc.StatusCode.INTERNAL)
+
+
+def report_of(error: BaseException) -> ErrorReport:
+    """Return what a caller may learn of an error; one that no caller can act on is logged and kept back."""
+    code = status_of(error)
+    if isinstance(error, PacelineError) and code is not grpc.StatusCode.INTERNAL:
+        facts = {name: str(value) for name, value in error.facts.items()}
+        return ErrorReport(code, error.reason, error.message, facts)
+    _log.error("internal_error", exc_info=error)
+    return ErrorReport(grpc.StatusCode.INTERNAL, INTERNAL_REASON, INTERNAL_MESSAGE, {})
+
+
+async def abort(context: grpc.aio.ServicerContext, error: BaseException) -> NoReturn:
+    """End a call with the status of an error and its ErrorInfo."""
+    report = report_of(error)
+    status = rpc_status.to_status(_status_message(report))
+    await context.abort(report.code, report.message, tuple(status.trailing_metadata or ()))
+    raise AssertionError("abort returned")
+
+
+def error_reason(error: grpc.RpcError) -> ErrorReason:
+    """Return the reason of a failed call.
+
+    A status without our ErrorInfo comes from gRPC itself: RESOURCE_EXHAUSTED is then its limit on the bytes of
+    a message, and any other code is its own reason, for example UNAVAILABLE where nobody listens.
+    """
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError), error
+    info = _error_info(error)
+    message = error.details() or ""
+    if info is not None:
+        return ErrorReason(info.reason, message, dict(info.metadata))
+    code = error.code()
+    reason = "MESSAGE_TOO_LARGE" if code is grpc.StatusCode.RESOURCE_EXHAUSTED else code.name
+    return ErrorReason(reason, message, {})
+
+
+def _status_message(report: ErrorReport) -> status_pb2.Status:
+    info = error_details_pb2.ErrorInfo(reason=report.reason, domain=DOMAIN, metadata=report.metadata)
+    detail = AnyMessage()
+    detail.Pack(info)
+    return status_pb2.Status(code=report.code.value[0], message=report.message, details=[detail])
+
+
+def _error_info(error: grpc.Call | grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
+    try:
+        status = rpc_status.from_call(cast("grpc.Call", error))
+    except ValueError:  # the details contradict the status: not written by us
+        return None
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details if status is not None else ():
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            return info
+    return None
