@@ -1,9 +1,9 @@
 """The models and pairs that Paceline knows by name, pinned to the byte.
 
 Every file can be had from two places that carry the same bytes: the hub, and wheels on a package index for
-networks that reach no hub. Third parties publish the wheels, so they count only as a transport: nothing in them
-is imported, and only the pinned SHA-256 is trusted. The hub's revisions are pinned so that a moved branch
-changes nothing.
+networks that reach no hub. Third parties publish the wheels, so they count only as a transport: nothing in
+them is imported, and only the pinned SHA-256 is trusted. The hub's revisions are pinned so that a moved
+branch changes nothing.
 """
 
 from dataclasses import dataclass

@@ -61,6 +61,20 @@ class NoDiskSpaceError(PacelineError):
         super().__init__(message, path=path, num_bytes_needed=num_bytes_needed, num_bytes_free=num_bytes_free)
 
 
+class CacheUnusableError(PacelineError):
+    """The cache directory cannot be created, read or written (`path`, `detail`)."""
+
+    reason = "CACHE_UNUSABLE"
+
+    def __init__(self, path: Path, detail: str) -> None:
+        self.path = path
+        self.detail = detail
+        message = (
+            f"models cannot be kept in {path}: {detail}; point PACELINE_CACHE_DIR at a writable directory"
+        )
+        super().__init__(message, path=path, detail=detail)
+
+
 class InvalidModelFileError(PacelineError):
     """A file or directory cannot be read as what it claims to be (`path`, `detail`)."""
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +105,7 @@ class HubDownload:
             raise SourceUnavailableError(_host(self.url), f"answered {response.status_code}")
         self._require_size(response)
         # A server that knows no ranges answers 200 and starts again.
-        is_continued = response.status_code == httpx.codes.PARTIAL_CONTENT
+        is_continued = response.status_code == HTTPStatus.PARTIAL_CONTENT
         with self.part.open("ab" if is_continued else "wb") as file:
             for chunk in response.iter_raw(CHUNK_BYTES):
                 file.write(chunk)

@@ -4,17 +4,22 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from filelock import FileLock, Timeout
 
 from paceline.models.cache import is_pulled, model_directory, model_path
 from paceline.models.catalog import Model
-from paceline.models.errors import NoDiskSpaceError, SourceUnavailableError, WrongBytesError
+from paceline.models.errors import (
+    CacheUnusableError,
+    NoDiskSpaceError,
+    SourceUnavailableError,
+    WrongBytesError,
+)
 from paceline.models.hub_source import DEFAULT_HUB, HubDownload, hub_url, require_hub
 from paceline.models.index_source import IndexDownload
 from paceline.models.progress import Progress, ignore_progress
@@ -22,7 +27,9 @@ from paceline.models.progress import Progress, ignore_progress
 # What the disk must keep free beside a download, for the rest of the machine to go on.
 RESERVE_BYTES: Final = 64 << 20
 
-Notice = Callable[[str], None]
+Notice: TypeAlias = Callable[[str], None]
+
+logger = logging.getLogger(__name__)
 
 
 class Source(StrEnum):
@@ -40,33 +47,36 @@ def pull(
     *,
     source: Source = Source.AUTO,
     hub: str = DEFAULT_HUB,
-    notice: Notice = logging.getLogger(__name__).warning,
+    notice: Notice = logger.warning,
 ) -> Path:
     """Return the path of a model's file, downloading and verifying it first where it is missing.
 
-    An interrupted pull goes on where it stopped. Processes that pull the same model take turns. `notice` gets a
-    line about anything a user would wonder at. Raises SourceUnavailableError, WrongBytesError, NoDiskSpaceError.
+    An interrupted pull goes on where it stopped. Processes that pull the same model take turns. `notice` gets
+    a line about anything a user would wonder at. Raises SourceUnavailableError, WrongBytesError,
+    NoDiskSpaceError or CacheUnusableError.
     """
     path = model_path(model, cache_dir)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _turn(path, notice):
-        if not is_pulled(model, cache_dir):
-            _Pull(model, model_directory(model, cache_dir) / "unfinished", hub, progress, notice).run(
-                source, path
-            )
+    unfinished = model_directory(model, cache_dir) / "unfinished"
+    try:
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        with _turn(path, notice):
+            if not is_pulled(model, cache_dir):
+                _Pull(model, unfinished, hub, progress, notice).run(source, path)
+    except OSError as error:
+        raise CacheUnusableError(cache_dir, str(error)) from error
     progress(model.num_bytes, model.num_bytes)
     return path
 
 
 def verify(model: Model, cache_dir: Path) -> Path:
-    """Read a pulled file whole and return its path; raise WrongBytesError, and remove it, if it has changed."""
+    """Read a pulled file whole and return its path; if it has changed, remove it, raise WrongBytesError."""
     path = model_path(model, cache_dir)
     _require_bytes(model, path)
     return path
 
 
 class _Pull:
-    """One model's way into the cache; all that is unfinished lies in one folder, which goes when it is done."""
+    """One model's way into the cache; what is unfinished lies in one folder, removed at the end."""
 
     def __init__(self, model: Model, unfinished: Path, hub: str, progress: Progress, notice: Notice) -> None:
         self._model = model
@@ -116,7 +126,7 @@ class _Pull:
 
 
 @contextmanager
-def _turn(path: Path, notice: Notice) -> Iterator[None]:
+def _turn(path: Path, notice: Notice) -> Generator[None]:
     """Hold a model's lock, saying so once if another process has it."""
     lock = FileLock(path.with_name(f"{path.name}.lock"))
     try:
