@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from paceline.errors import PacelineError
 from paceline.models import progress as download_progress
@@ -157,9 +157,8 @@ def _describe(model: Model, directory: Path) -> dict[str, object]:
 
 
 def _model_table(directory: Path) -> Table:
-    table = Table(
-        "model", "parameters", "weights", "size", "licence", "on this machine", box=None, pad_edge=False
-    )
+    name = Column("model", no_wrap=True, min_width=max(map(len, MODELS)))
+    table = Table(name, "parameters", "weights", "size", "licence", "pulled", box=None, pad_edge=False)
     for model in MODELS.values():
         table.add_row(
             model.name,

@@ -72,7 +72,10 @@ def _engine(file: GgufFile, tokens: list[str], control_ids: list[int]) -> Tokeni
     vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         raise InvalidModelFileError(file.path, "its vocabulary lists a token twice")
-    engine = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    try:
+        engine = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    except Exception as error:  # tokenizers raises bare Exception for merges that do not fit
+        raise InvalidModelFileError(file.path, str(error)) from error
     PRE_TOKENIZERS[_text(file, "tokenizer.ggml.pre")](engine)
     engine.decoder = decoders.ByteLevel()
     user_defined_ids = _ids_of_type(file, len(tokens), USER_DEFINED_TOKEN)

@@ -20,7 +20,6 @@ PROBE_SECONDS: Final = 5.0
 READ_SECONDS: Final = 30.0
 MAX_FAILURES_WITHOUT_PROGRESS: Final = 4
 FIRST_RETRY_SECONDS: Final = 0.5
-CHUNK_BYTES: Final = 1 << 20
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -107,7 +106,8 @@ class HubDownload:
         # A server that knows no ranges answers 200 and starts again.
         is_continued = response.status_code == HTTPStatus.PARTIAL_CONTENT
         with self.part.open("ab" if is_continued else "wb") as file:
-            for chunk in response.iter_raw(CHUNK_BYTES):
+            # Chunks as they arrive: a fixed size would lose the last, unfilled one when a connection breaks.
+            for chunk in response.iter_raw():
                 file.write(chunk)
                 self.progress(min(file.tell(), self.num_bytes), self.num_bytes)
         return "" if self.num_bytes_done == self.num_bytes else "the answer ended early"
