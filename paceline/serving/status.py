@@ -92,8 +92,8 @@ async def abort(context: grpc.aio.ServicerContext, error: BaseException) -> NoRe
 def error_reason(error: grpc.RpcError) -> ErrorReason:
     """Return the reason of a failed call.
 
-    A status without our ErrorInfo comes from gRPC itself: RESOURCE_EXHAUSTED is then its limit on the bytes of
-    a message, and any other code is its own reason, for example UNAVAILABLE where nobody listens.
+    A status without our ErrorInfo comes from gRPC itself: RESOURCE_EXHAUSTED is then its limit on the bytes
+    of a message, and any other code is its own reason, for example UNAVAILABLE where nobody listens.
     """
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError), error
     info = _error_info(error)

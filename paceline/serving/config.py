@@ -1,0 +1,177 @@
+"""What every program is configured with: one frozen object from flags and environment, validated at start."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from collections.abc import Sequence as Arguments
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from paceline.errors import ConfigError, PacelineError
+
+MIB = 1 << 20
+
+
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _check_address(address: str) -> str:
+    host, separator, port = address.rpartition(":")
+    if address.startswith("unix:") and len(address) > len("unix:"):
+        return address
+    if not (host and separator and port.isdecimal() and int(port) < 1 << 16):
+        raise ValueError(f"{address!r} is not HOST:PORT, for example 127.0.0.1:7001")
+    return address
+
+
+# HOST:PORT, or unix:PATH; port 0 lets the system choose.
+Address = Annotated[str, AfterValidator(_check_address)]
+# On the command line and in the environment: parts with commas between them.
+Addresses = Annotated[tuple[Address, ...], NoDecode, BeforeValidator(_split)]
+Cores = Annotated[tuple[Annotated[int, Field(ge=0)], ...], NoDecode, BeforeValidator(_split)]
+
+
+class ServiceConfig(BaseSettings):
+    """Options of every program that serves gRPC. A subclass sets `program` and an `env_prefix`."""
+
+    program: ClassVar[str] = "paceline"
+    model_config = SettingsConfigDict(
+        frozen=True,
+        cli_avoid_json=True,
+        cli_exit_on_error=False,
+        cli_hide_none_type=True,
+        cli_kebab_case=True,
+    )
+
+    listen: Annotated[Address, Field(description="Address to listen on, HOST:PORT.")]
+    replica_id: Annotated[
+        str,
+        Field(
+            description="Stable name of this process, for example the pod name.", min_length=1, max_length=253
+        ),
+    ] = Field(default_factory=socket.gethostname)
+    cores: Annotated[
+        Cores, Field(description="Processor cores to run on, for example 0,1; all if unset.")
+    ] = ()
+    grace_seconds: Annotated[
+        float, Field(description="Seconds that running work has to end after SIGTERM.", ge=0, le=3600)
+    ] = 20.0
+    max_message_bytes: Annotated[
+        int, Field(description="Most bytes of one request message.", ge=1024, le=256 * MIB)
+    ] = 4 * MIB
+    max_concurrent_streams: Annotated[
+        int, Field(description="Most calls at once on one connection.", ge=1)
+    ] = 1024
+    parent_pid: Annotated[
+        int | None, Field(description="End when this process, the one that started us, dies.", ge=1)
+    ] = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least severity that is logged.")
+    ] = "info"
+
+
+class ModelServiceConfig(ServiceConfig):
+    """Options of the programs that host a model."""
+
+    model: Annotated[
+        str, Field(description="Catalogue name, or directory of a prepared model.", min_length=1)
+    ]
+    weights: Annotated[
+        Literal["f16", "int8", "int4"], Field(description="Format of the weights to serve.")
+    ] = "int8"
+    device: Annotated[str, Field(description="OpenVINO device.")] = "CPU"
+    compute_precision: Annotated[
+        Literal["auto", "f32", "bf16"], Field(description="Precision of the computation.")
+    ] = "auto"
+    kv_precision: Annotated[
+        Literal["auto", "f32", "f16", "bf16", "u8"], Field(description="Precision of the KV cache.")
+    ] = "auto"
+    batch_invariant: Annotated[
+        Literal["require", "prefer", "off"],
+        Field(description="Whether logits must not depend on what else is in the batch."),
+    ] = "require"
+    kv_cache_mib: Annotated[int, Field(description="Size of the KV cache in MiB.", ge=1)] = 512
+    num_threads: Annotated[
+        int | None, Field(description="Threads that compute; one a core if unset.", ge=1)
+    ] = None
+    max_rows_per_step: Annotated[int, Field(description="Most rows of one forward pass.", ge=1)] = 64
+    max_context_tokens: Annotated[
+        int | None, Field(description="Most tokens of one session; the model's own limit if unset.", ge=2)
+    ] = None
+    max_sessions: Annotated[int, Field(description="Most sessions with a cache here at once.", ge=1)] = 1024
+    session_idle_seconds: Annotated[
+        float, Field(description="Seconds without a round after which a session's cache is freed.", gt=0)
+    ] = 300.0
+
+
+C = TypeVar("C", bound=ServiceConfig)
+
+
+def read_config(config_class: type[C], arguments: Arguments[str]) -> C:
+    """Return the configuration from command-line arguments and, for what they leave out, the environment.
+
+    `--help` prints all options and exits. Raises ConfigError, whose message names the option.
+    """
+    program = f"python -m {config_class.program}"
+    try:
+        return config_class(_cli_parse_args=list(arguments), _cli_prog_name=program)  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        raise _config_error(config_class, error.errors()[0]) from error
+    except SettingsError as error:
+        reason = str(error).removeprefix("error parsing CLI: ")
+        raise ConfigError(f"{reason}; see {program} --help", setting=reason) from error
+
+
+@contextmanager
+def exiting_with_a_sentence(program: str) -> Iterator[None]:
+    """End the process on a PacelineError with its sentence on stderr: code 2 for a setting, else 1."""
+    try:
+        yield
+    except PacelineError as error:
+        sys.stderr.write(f"{program}: {error.message}\n")
+        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+
+
+def pinned_cores(cores: Arguments[int]) -> frozenset[int]:
+    """Pin the process to cores, all it may use if there are none, and return them.
+
+    Call it before anything loads OpenVINO, which sizes its thread pool by what it finds. Raises ConfigError.
+    """
+    usable = os.sched_getaffinity(0)
+    if missing := sorted(set(cores) - usable):
+        raise ConfigError(
+            f"--cores names {_listed(missing)}, but this process may only run on {_listed(sorted(usable))}",
+            setting="cores",
+        )
+    if cores:
+        os.sched_setaffinity(0, cores)
+    return frozenset(os.sched_getaffinity(0))
+
+
+def prepared_directory(model: str) -> Path | None:
+    """Return the directory where `model` already is one of a prepared model, else None."""
+    directory = Path(model).expanduser()
+    return directory if (directory / "paceline.json").is_file() else None
+
+
+def _listed(numbers: Arguments[int]) -> str:
+    return ", ".join(map(str, numbers)) or "none"
+
+
+def _config_error(config_class: type[ServiceConfig], detail: ErrorDetails) -> ConfigError:
+    field = str(detail["loc"][0]) if detail["loc"] else ""
+    flag = "--" + field.replace("_", "-")
+    variable = f"{config_class.model_config.get('env_prefix', '')}{field}".upper()
+    if detail["type"] == "missing":
+        return ConfigError(f"{flag} is required (or set {variable})", setting=field)
+    message = detail["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{flag} (or {variable}) is {detail['input']!r}: {message}", setting=field)

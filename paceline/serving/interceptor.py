@@ -1,0 +1,120 @@
+"""Around every call of our services: exceptions become statuses, and running calls are counted."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+
+from paceline.serving.decoding import Unreadable, careful_deserializer
+from paceline.serving.status import abort
+
+OUR_PREFIX = "/paceline."
+
+Context = grpc.aio.ServicerContext
+
+
+class RunningCalls:
+    """How many calls run, and when none does."""
+
+    def __init__(self) -> None:
+        self._num_running = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count one call for as long as the block runs."""
+        self._num_running += 1
+        self._is_idle.clear()
+        try:
+            yield
+        finally:
+            self._num_running -= 1
+            if self._num_running == 0:
+                self._is_idle.set()
+
+    async def ended(self) -> None:
+        """Wait until no call runs."""
+        await self._is_idle.wait()
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the calls of Paceline's own services; gRPC's health and reflection services stay as they are.
+
+    A PacelineError ends its call with the status of its reason, any other exception with INTERNAL and a log
+    line.
+    """
+
+    def __init__(self, calls: RunningCalls, max_message_bytes: int) -> None:
+        self._calls = calls
+        self._max_message_bytes = max_message_bytes
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Return the handler of a call, wrapped if it is ours."""
+        handler: Any = await continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith(OUR_PREFIX):
+            return handler
+        return self._wrapped(handler)
+
+    def _wrapped(self, handler: Any) -> Any:
+        inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        behaviour = self._stream_behaviour(inner) if handler.response_streaming else self._behaviour(inner)
+        kind = ("stream" if handler.request_streaming else "unary") + (
+            "_stream" if handler.response_streaming else "_unary"
+        )
+        make_handler = getattr(grpc, f"{kind}_rpc_method_handler")
+        return make_handler(
+            behaviour,
+            careful_deserializer(handler.request_deserializer, self._max_message_bytes),
+            handler.response_serializer,
+        )
+
+    def _behaviour(self, inner: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def behave(request: Any, context: Context) -> Any:
+            with self._calls.counted():
+                try:
+                    return await inner(_readable(request), context)
+                except Exception as error:
+                    await _answer(context, error)
+
+        return behave
+
+    def _stream_behaviour(
+        self, inner: Callable[[Any, Context], AsyncIterator[Any]]
+    ) -> Callable[..., AsyncIterator[Any]]:
+        assert inspect.isasyncgenfunction(inner), "responses are streamed by async generators"
+
+        async def behave(request: Any, context: Context) -> AsyncIterator[Any]:
+            with self._calls.counted():
+                try:
+                    async for response in inner(_readable(request), context):
+                        yield response
+                except Exception as error:
+                    await _answer(context, error)
+
+        return behave
+
+
+async def _answer(context: Context, error: Exception) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    await abort(context, error)
+
+
+def _readable(request: Any) -> Any:
+    if isinstance(request, Unreadable):
+        raise request.error
+    return _readable_stream(request) if isinstance(request, AsyncIterator) else request
+
+
+async def _readable_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _readable(request)

@@ -1,0 +1,124 @@
+"""The lifetime of a gRPC server: listening, serving, draining, gone."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from paceline.errors import ConfigError
+from paceline.serving.config import ServiceConfig
+from paceline.serving.interceptor import CallInterceptor, RunningCalls
+
+# The transport reads up to so many times the limit, so that a message just over it is refused with a reason.
+_TRANSPORT_SLACK = 4
+_KEEPALIVE_SECONDS = 20
+_KEEPALIVE_TIMEOUT_SECONDS = 10
+_FASTEST_CLIENT_KEEPALIVE_SECONDS = 5
+# What is left open after the drain, such as a watch on the health, is ended after this.
+_FAREWELL_SECONDS = 0.5
+
+_log = structlog.get_logger()
+
+
+class Service(NamedTuple):
+    """A gRPC service: its full name, and what adds its servicer to a server."""
+
+    full_name: str
+    add_to: Callable[[grpc.aio.Server], None]
+
+
+class ServiceServer:
+    """A grpc.aio server with health, reflection, limits and an orderly end.
+
+    Entering the `async with` block listens, with health NOT_SERVING, and notes SIGTERM and SIGINT from then
+    on. `serve` reports SERVING until one of them comes, then drains: it sets `draining`, waits for the calls
+    that run, at most `grace_seconds`, and returns. Leaving the block closes the socket.
+
+    Raises ConfigError where the address cannot be listened on.
+    """
+
+    def __init__(self, config: ServiceConfig, services: Sequence[Service], draining: asyncio.Event) -> None:
+        self._config = config
+        self._calls = RunningCalls()
+        self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
+        self._draining = draining
+        self._server = grpc.aio.server(
+            interceptors=[CallInterceptor(self._calls, config.max_message_bytes)], options=_options(config)
+        )
+        self._service_names = [service.full_name for service in services]
+        self._stop_requested = asyncio.Event()
+        for service in services:
+            service.add_to(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            [*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.port = self._bind()
+        await self._server.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.request_stop)
+        _log.info("listening", address=self._config.listen, port=self.port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._server.stop(_FAREWELL_SECONDS)
+        _log.info("stopped")
+
+    def request_stop(self) -> None:
+        """Begin the end, as SIGTERM does."""
+        self._stop_requested.set()
+
+    async def serve(self) -> None:
+        """Serve until a stop is requested, then drain."""
+        if not self._stop_requested.is_set():
+            await self._report(health_pb2.HealthCheckResponse.SERVING)
+            _log.info("serving")
+        await self._stop_requested.wait()
+        await self._drain()
+
+    async def _drain(self) -> None:
+        _log.info("draining", grace_seconds=self._config.grace_seconds)
+        await self._health.enter_graceful_shutdown()
+        self._draining.set()
+        try:
+            await asyncio.wait_for(self._calls.ended(), self._config.grace_seconds)
+        except TimeoutError:
+            _log.warning("grace_period_over")
+
+    async def _report(self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType") -> None:
+        for name in ("", *self._service_names):
+            await self._health.set(name, status)
+
+    def _bind(self) -> int:
+        try:
+            return self._server.add_insecure_port(self._config.listen)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"--listen {self._config.listen}: the address cannot be listened on; is the port in use?",
+                setting="listen",
+            ) from error
+
+
+def _options(config: ServiceConfig) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", _TRANSPORT_SLACK * config.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", 1000 * _KEEPALIVE_SECONDS),
+        ("grpc.keepalive_timeout_ms", 1000 * _KEEPALIVE_TIMEOUT_SECONDS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000 * _FASTEST_CLIENT_KEEPALIVE_SECONDS),
+        # Two processes on one port would share its calls unnoticed.
+        ("grpc.so_reuseport", 0),
+    ]
