@@ -1,0 +1,158 @@
+"""Admission: a work takes all the blocks that it can need before its first row runs, or nothing is changed."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from paceline.engine.block_pool import BlockKey, BlockPool
+from paceline.engine.errors import (
+    BlocksExhaustedError,
+    ContextTooLongError,
+    PositionMismatchError,
+    SequenceClosedError,
+    TokenOutOfVocabularyError,
+)
+from paceline.engine.sequence import Sequence
+from paceline.engine.work import Work
+from paceline.errors import InvalidRequestError
+
+# Copies the KV of one block over another's: (source, destination).
+CopyBlock = Callable[[int, int], None]
+
+
+class Limits(NamedTuple):
+    """What works are held to."""
+
+    vocabulary_size: int
+    max_context_tokens: int
+
+
+class Admitted(NamedTuple):
+    """What admission settled."""
+
+    num_tokens: int  # ids of the sequence before anything is drawn
+    num_drawn: int  # ids to draw, cut at the context's end
+    num_cached_tokens: int  # tokens whose KV was found in shared blocks
+
+
+class _Reuse(NamedTuple):
+    """Which KV stays: the sequence's own first tokens, then full blocks that were found by their content."""
+
+    num_kept: int
+    found: list[int]
+    keys: list[BlockKey]
+
+
+def admit(
+    work: Work, pool: BlockPool, limits: Limits, idle_sequences: Iterable[Sequence], copy_block: CopyBlock
+) -> Admitted:
+    """Bring a work's sequence to the point where its first row can run.
+
+    Idle sequences lose their blocks, in the given order, where that is needed to make room.
+
+    Raises:
+        SequenceClosedError, PositionMismatchError, TokenOutOfVocabularyError, ContextTooLongError,
+        InvalidRequestError, BlocksExhaustedError: The sequence is as it was then.
+    """
+    num_drawn = _check(work, limits)
+    sequence = work.sequence
+    token_ids = sequence.token_ids[: work.position] + work.token_ids.tolist()
+    num_blocks = _num_blocks(len(token_ids) + num_drawn, pool)
+    reuse = _find_reuse(work, token_ids, pool)
+    _make_room(sequence, pool, reuse, num_blocks, idle_sequences)
+    sequence.truncate(reuse.num_kept)
+    sequence.token_ids = token_ids
+    sequence.adopt(reuse.found, reuse.keys)
+    sequence.make_last_block_writable(copy_block)
+    sequence.blocks += [pool.allocate() for _ in range(num_blocks - len(sequence.blocks))]
+    return Admitted(len(token_ids), num_drawn, len(reuse.found) * pool.block_size)
+
+
+def _check(work: Work, limits: Limits) -> int:
+    """Refuse what cannot be done; return how many ids there is room to draw."""
+    sequence, num_tokens = work.sequence, work.position + len(work.token_ids)
+    if sequence.is_closed:
+        raise SequenceClosedError("The session was released.")
+    if not 0 <= work.position <= len(sequence.token_ids):
+        message = (
+            f"The cache knows {len(sequence.token_ids)} ids, not {work.position}; send them from position 0."
+        )
+        known = len(sequence.token_ids)
+        raise PositionMismatchError(message, position=work.position, known_position=known)
+    if num_tokens > limits.max_context_tokens:
+        message = f"{num_tokens} tokens do not fit the context of {limits.max_context_tokens}."
+        raise ContextTooLongError(
+            message, num_tokens=num_tokens, max_context_tokens=limits.max_context_tokens
+        )
+    _check_ids(work, limits)
+    if not 0 <= work.num_selected <= num_tokens or (work.num_drawn and not work.num_selected):
+        raise InvalidRequestError("Only known rows can choose ids, and drawing goes on from a chosen one.")
+    return min(work.num_drawn, limits.max_context_tokens - num_tokens)
+
+
+def _check_ids(work: Work, limits: Limits) -> None:
+    if not len(work.token_ids):
+        return
+    low, high = int(work.token_ids.min()), int(work.token_ids.max())
+    if low < 0 or high >= limits.vocabulary_size:
+        token_id = low if low < 0 else high
+        message = f"The token id {token_id} is not in the vocabulary of {limits.vocabulary_size}."
+        raise TokenOutOfVocabularyError(message, token_id=token_id, vocabulary_size=limits.vocabulary_size)
+
+
+def _find_reuse(work: Work, token_ids: list[int], pool: BlockPool) -> _Reuse:
+    """Own KV is kept as far as the ids agree, then full blocks by content; rows that choose an id are computed."""
+    sequence, num_reusable = work.sequence, len(token_ids) - work.num_selected
+    num_kept = min(_num_agreeing(sequence, work.position, token_ids), sequence.num_computed, num_reusable)
+    num_whole, num_findable = num_kept // pool.block_size, num_reusable // pool.block_size
+    keys = sequence.keys(num_findable, token_ids) if num_findable > num_whole else []
+    found: list[int] = []
+    for key in keys[num_whole:]:
+        block = pool.find(key)
+        if block is None:
+            break
+        found.append(block)
+    if found:
+        num_kept = num_whole * pool.block_size
+    return _Reuse(num_kept, found, keys[: num_whole + len(found)])
+
+
+def _num_agreeing(sequence: Sequence, position: int, token_ids: list[int]) -> int:
+    """Length of the common beginning of the known ids and the new ones, which agree up to `position`."""
+    pairs = zip(sequence.token_ids[position:], token_ids[position:], strict=False)
+    num_same = 0
+    for known, new in pairs:
+        if known != new:
+            break
+        num_same += 1
+    return position + num_same
+
+
+def _make_room(
+    sequence: Sequence, pool: BlockPool, reuse: _Reuse, num_blocks: int, idle_sequences: Iterable[Sequence]
+) -> None:
+    """Take the found blocks, and see to it that the rest can be allocated; raises BlocksExhaustedError."""
+    for block in reuse.found:
+        pool.share(block)
+    own = sequence.blocks[: _num_blocks(reuse.num_kept, pool)]
+    is_copied = bool(reuse.num_kept % pool.block_size) and pool.num_holders(own[-1]) > 1
+    let_go = [block for block in sequence.blocks[len(own) :] if pool.num_holders(block) == 1]
+    num_needed = num_blocks - len(own) - len(reuse.found) + is_copied - len(let_go)
+    for idle in idle_sequences:
+        if num_needed <= pool.num_available:
+            break
+        if idle is not sequence:
+            idle.evict()
+    if num_needed > pool.num_available:
+        num_free = pool.num_available
+        pool.release(reuse.found)
+        message = (
+            f"The KV cache has {num_free} free blocks of {pool.block_size} tokens and {num_needed} are needed. "
+            "Try again when other sessions have ended, or give the replica more KV memory."
+        )
+        raise BlocksExhaustedError(
+            message, num_needed=num_needed, num_free=num_free, num_total=pool.num_blocks - 1
+        )
+
+
+def _num_blocks(num_tokens: int, pool: BlockPool) -> int:
+    return -(-num_tokens // pool.block_size)

@@ -1,0 +1,1 @@
+"""Graphs: a model directory becomes an OpenVINO model with paged attention."""

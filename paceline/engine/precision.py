@@ -1,0 +1,24 @@
+"""Which precision "auto" means."""
+
+from typing import NamedTuple
+
+import openvino as ov
+
+
+class Precision(NamedTuple):
+    """Precision of the computation and of the KV cache."""
+
+    compute: str
+    kv: str
+
+
+def choose_precision(device: str, weights: str, compute: str, kv: str) -> Precision:
+    """Replace "auto"; measurements are in docs/decisions/002-weights-and-precision.md.
+
+    int8 and int4 weights compute in f32, whose kernels take int8 activations; f16 weights in bf16 where the device
+    has it. The KV cache is as the computation, since u8, the device's own default, breaks bit-identity.
+    """
+    if compute == "auto":
+        has_bf16 = "BF16" in ov.Core().get_property(device, "OPTIMIZATION_CAPABILITIES")
+        compute = "bf16" if weights == "f16" and has_bf16 else "f32"
+    return Precision(compute, compute if kv == "auto" else kv)

@@ -1,0 +1,132 @@
+"""One compiled model with its KV cache: a batch in, logits out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from paceline.engine.batch import Batch
+from paceline.engine.block_pool import PADDING_BLOCK
+from paceline.engine.errors import BlocksExhaustedError, UnsupportedModelError
+from paceline.engine.graph.builder import build_graph
+from paceline.engine.graph.exported import read_exported
+from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
+from paceline.engine.graph.weights import open_weights
+from paceline.engine.work import Logits
+
+# Vector loads of the KV are fastest when blocks start at a cache line.
+ALIGNMENT = 64
+MIN_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class RunnerConfig:
+    """How a model is compiled.
+
+    Attributes:
+        device: OpenVINO device.
+        compute_precision: "f32" or "bf16".
+        kv_precision: "f32", "f16", "bf16" or "u8".
+        num_threads: Threads of a forward pass.
+        kv_cache_bytes: Memory for the KV cache.
+    """
+
+    device: str
+    compute_precision: str
+    kv_precision: str
+    num_threads: int
+    kv_cache_bytes: int
+
+
+class Runner:
+    """Owns the compiled model and the KV memory. One thread at a time.
+
+    Attributes:
+        num_blocks: Blocks of the cache, the padding block included.
+        block_size: Tokens a block.
+        kv_bytes_per_token: Bytes of KV one token takes, all layers.
+    """
+
+    def __init__(self, model: ov.Model, config: RunnerConfig) -> None:
+        """Compile and allocate. Raises BlocksExhaustedError where the memory holds no useful cache."""
+        properties = {
+            "INFERENCE_PRECISION_HINT": config.compute_precision,
+            "KV_CACHE_PRECISION": config.kv_precision,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if config.device == "CPU":
+            # The process is pinned as a whole; pinning by the plugin would put two replicas on one core.
+            threads = {
+                "INFERENCE_NUM_THREADS": config.num_threads,
+                "NUM_STREAMS": 1,
+                "ENABLE_CPU_PINNING": False,
+            }
+            properties |= threads
+        self._compiled = ov.Core().compile_model(model, config.device, properties)
+        self._request = self._compiled.create_infer_request()
+        self._allocate(config.kv_cache_bytes)
+
+    def forward(self, batch: Batch) -> Logits:
+        """Run one pass and return logits [batch.num_logits, vocab_size], valid until the next pass.
+
+        The KV of every row is written. Other threads run meanwhile: the pass holds no interpreter lock.
+        """
+        for name, array in batch.inputs.items():
+            self._request.set_tensor(name, ov.Tensor(array))
+        self._request.infer()
+        return self._request.get_output_tensor(0).data[: batch.num_logits]
+
+    def copy_block(self, source: int, destination: int) -> None:
+        """Copy the KV of one block over another's, in all layers."""
+        for cache in self._caches:
+            cache[destination] = cache[source]
+
+    def _allocate(self, kv_cache_bytes: int) -> None:
+        inputs = [one for one in self._compiled.inputs if "_cache." in one.any_name]
+        shapes = {one.any_name: [size.get_length() for size in one.partial_shape[1:]] for one in inputs}
+        sizes = {one.any_name: _num_bytes(shapes[one.any_name], one.element_type) for one in inputs}
+        self.block_size = shapes["key_cache.0"][1]
+        self.kv_bytes_per_token = sum(sizes.values()) // self.block_size
+        self.num_blocks = kv_cache_bytes // sum(sizes.values())
+        if self.num_blocks < MIN_BLOCKS:
+            message = f"{kv_cache_bytes} bytes hold {self.num_blocks} blocks of KV; give at least {MIN_BLOCKS * sum(sizes.values())}."
+            raise BlocksExhaustedError(message, num_total=self.num_blocks)
+        self._caches: list[npt.NDArray[np.uint8]] = []
+        for one in inputs:
+            memory = _aligned(self.num_blocks * sizes[one.any_name]).reshape(self.num_blocks, -1)
+            memory[PADDING_BLOCK] = 0
+            self._caches.append(memory)
+            shape = ov.Shape([self.num_blocks, *shapes[one.any_name]])
+            self._request.set_tensor(one.any_name, ov.Tensor(memory, shape, one.element_type))
+
+
+def load_model(directory: Path) -> tuple[Manifest, Callable[[], ov.Model]]:
+    """Return a prepared directory's manifest and what reads its graph; raises UnsupportedModelError."""
+    manifest = Manifest.read(directory)
+    if manifest.graph == "exported":
+        return manifest, lambda: read_exported(directory / EXPORTED_FILE)
+    weights = open_weights(directory / WEIGHTS_FILE)
+
+    def build() -> ov.Model:
+        try:
+            return build_graph(manifest.architecture, weights)
+        except KeyError as error:
+            raise UnsupportedModelError(
+                f"{directory} lacks the weights {error}.", path=str(directory)
+            ) from error
+
+    return manifest, build
+
+
+def _num_bytes(shape: list[int], dtype: ov.Type) -> int:
+    return int(np.prod(shape)) * dtype.bitwidth // 8
+
+
+def _aligned(num_bytes: int) -> npt.NDArray[np.uint8]:
+    """Memory that the system hands out only when it is first written to."""
+    memory = np.empty(num_bytes + ALIGNMENT, np.uint8)
+    offset = -memory.ctypes.data % ALIGNMENT
+    return memory[offset : offset + num_bytes]

@@ -1,0 +1,98 @@
+"""Work for the engine: which ids a sequence goes on with, which rows choose an id, what came of it."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from time import monotonic_ns
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from paceline.engine.sequence import Sequence
+
+TokenIds = npt.NDArray[np.int64]  # [num_tokens]
+Logits = npt.NDArray[np.float32]  # [num_rows, vocab_size]
+
+# Chooses one id a row. Called on the scheduler thread, so it must be quick and must not block.
+# (logits [num_rows, vocab_size], positions [num_rows] of the ids to be chosen) -> ids [num_rows]
+Selector = Callable[[Logits, TokenIds], TokenIds]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One wish: make the cache equal to the ids up to here, then choose ids.
+
+    The sequence is truncated to `position`, `token_ids` are appended, and each of the last `num_selected` rows
+    chooses the id that would follow it. Then `num_drawn` more ids are drawn one by one, each from the row of the
+    one before it; drawing ends early after a stop id, at the context's end, or when `WorkHandle.finish` is called.
+    Where num_drawn > 0, the last selected id and the drawn ones are appended to the sequence's known ids.
+
+    Verifying K draft tokens behind the committed id c: token_ids = [c, d1..dK], num_selected = K + 1, num_drawn = 0.
+    Proposing K draft tokens behind c: token_ids = [c], num_selected = 1, num_drawn = K - 1.
+    Prefill only: num_selected = 0.
+
+    Attributes:
+        sequence: Whose cache it is. One work a sequence at a time; a further one waits for the first.
+        position: Length to truncate to first. Ids before it must be known to the sequence.
+        token_ids: Ids from `position` on, shape [num_tokens]. May be empty only if num_selected counts rows that the
+            sequence already has.
+        num_selected: How many rows at the end of the ids choose an id.
+        num_drawn: Most ids to draw after that, one forward pass each.
+        stop_ids: Ids after which nothing more is drawn.
+        selector: How an id is chosen; greedy (lowest id of equals) where it is None.
+        background: Runs only in passes that other sequences' foreground work does not fill, and can be ended early.
+    """
+
+    sequence: Sequence
+    position: int
+    token_ids: TokenIds
+    num_selected: int = 0
+    num_drawn: int = 0
+    stop_ids: frozenset[int] = frozenset()
+    selector: Selector | None = None
+    background: bool = False
+
+
+class WorkTiming(NamedTuple):
+    """Where the time of a work went."""
+
+    queue_ns: int  # from submission to the start of the first forward pass
+    compute_ns: int  # from then until the last pass that served the work had ended
+    num_steps: int  # forward passes
+    batch_rows: int  # rows of all sequences in the last pass
+    num_cached_tokens: int  # tokens whose KV was shared instead of computed
+
+
+class WorkResult(NamedTuple):
+    """What the rows chose."""
+
+    selected_ids: TokenIds  # [num_selected]
+    drawn_ids: TokenIds  # [<= num_drawn]
+    timing: WorkTiming
+
+
+@dataclass
+class WorkHandle:
+    """A submitted work.
+
+    Attributes:
+        work: What was asked for.
+        wake: Tells the scheduler that something has changed.
+        future: Resolves to a WorkResult, or to a PacelineError with the sequence left as it was.
+        chosen_ids: Selected and drawn ids so far, in order; grows while the work runs. Read it from any thread.
+        submitted_ns: When it was submitted, on the monotonic clock.
+        is_finishing: Whether `finish` has been called.
+    """
+
+    work: Work
+    wake: Callable[[], None]
+    future: "Future[WorkResult]" = field(default_factory=lambda: Future())
+    chosen_ids: list[int] = field(default_factory=lambda: [])
+    submitted_ns: int = field(default_factory=monotonic_ns)
+    is_finishing: bool = False
+
+    def finish(self) -> None:
+        """End the drawing after the pass that is running now; the future then resolves with what there is."""
+        self.is_finishing = True
+        self.wake()

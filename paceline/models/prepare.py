@@ -1,0 +1,192 @@
+"""Preparing: a GGUF file or a Hugging Face model becomes a directory that the engine loads in a second or two.
+
+A GGUF file is dequantised, quantised to the wanted format and written as safetensors; this needs neither torch nor
+optimum. A hub id or a Hugging Face directory is exported by optimum-intel, which the extra `paceline[prepare]`
+installs. A directory is prepared once: it gets its name only when it is complete.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from filelock import FileLock
+
+from paceline.engine.errors import UnsupportedModelError
+from paceline.engine.graph.manifest import FORMAT_VERSION, MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from paceline.engine.graph.weights import Array, quantize
+from paceline.errors import PacelineError
+from paceline.models.cache import default_cache_dir, is_pulled, model_path
+from paceline.models.catalog import MODELS, find_model
+from paceline.models.errors import UnknownModelError
+from paceline.models.gguf_file import GgufTensor
+from paceline.models.gguf_weights import EMBEDDING, HEAD, WEIGHT_SUFFIX, GgufWeights
+from paceline.models.optimum_export import export
+from paceline.models.pull import pull
+from paceline.models.safetensors_file import write_safetensors
+from paceline.models.tokenizer import Tokenizer
+
+WEIGHT_FORMATS = ("f32", "f16", "int8", "int4")
+NUM_DIGEST_CHARACTERS = 12
+
+
+class NotPreparedError(PacelineError):
+    """A model has to be prepared before it can be served (`source`, `weights`)."""
+
+    reason = "MODEL_NOT_PREPARED"
+
+    def __init__(self, source: str, weights: str) -> None:
+        command = f"paceline models prepare {source} --weights {weights}"
+        super().__init__(
+            f"{source!r} is not prepared with {weights} weights. Run: {command}",
+            source=source,
+            weights=weights,
+        )
+
+
+# Called with what is being done, and how much of it is done and to do.
+PrepareProgress: TypeAlias = Callable[[str, int, int], None]
+
+
+def ignore_prepare_progress(step: str, num_done: int, num_total: int) -> None:
+    """Take a progress report and do nothing."""
+
+
+def prepare(
+    source: str | Path,
+    weights: str,
+    progress: PrepareProgress = ignore_prepare_progress,
+    cache_dir: Path | None = None,
+) -> Path:
+    """Return the prepared directory of a model, making it first where it is missing.
+
+    Args:
+        source: A name of the catalogue, a GGUF file, a directory (prepared, exported, or Hugging Face's), or a hub id.
+        weights: "f32", "f16", "int8" or "int4". In int4 the embedding and the head stay int8.
+        progress: Called as the work goes on.
+        cache_dir: Where models lie; the user's cache directory where it is None.
+
+    Raises:
+        UnknownModelError: The source is none of these.
+        UnsupportedModelError: The model's architecture or quantisation is not supported, or a package is missing.
+    """
+    _require_format(weights)
+    cache_dir = cache_dir or default_cache_dir()
+    if is_prepared(Path(source)):
+        return Path(source)
+    gguf_path = _gguf_path(str(source), cache_dir, progress)
+    if gguf_path is None:
+        return export(str(source), weights, cache_dir / "prepared")
+    directory = _prepared_path(gguf_path, str(source), weights, cache_dir)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{directory}.lock"):
+        if not is_prepared(directory):
+            _prepare_gguf(gguf_path, _name_of(str(source)), weights, directory, progress)
+    return directory
+
+
+def find_prepared(source: str | Path, weights: str, cache_dir: Path | None = None) -> Path:
+    """Return the prepared directory of a model without making anything.
+
+    Raises NotPreparedError with the command that prepares it.
+    """
+    _require_format(weights)
+    cache_dir = cache_dir or default_cache_dir()
+    if is_prepared(Path(source)):
+        return Path(source)
+    path = _pulled_path(str(source), cache_dir)
+    directory = path and _prepared_path(path, str(source), weights, cache_dir)
+    if directory is None or not is_prepared(directory):
+        raise NotPreparedError(str(source), weights)
+    return directory
+
+
+def is_prepared(directory: Path) -> bool:
+    """Say whether a directory holds a model that the engine loads as it is."""
+    return (directory / MANIFEST_FILE).is_file()
+
+
+def _require_format(weights: str) -> None:
+    if weights not in WEIGHT_FORMATS:
+        message = f"Weights {weights!r} are not one of {', '.join(WEIGHT_FORMATS)}."
+        raise UnsupportedModelError(message, weights=weights)
+
+
+def _gguf_path(source: str, cache_dir: Path, progress: PrepareProgress) -> Path | None:
+    """The GGUF file of a source, pulled if it is catalogued; None where the source is something else."""
+    if source in MODELS:
+        return pull(find_model(source), cache_dir, lambda done, total: progress("pull", done, total))
+    path = Path(source)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise UnknownModelError(source, MODELS)
+        return path
+    return None
+
+
+def _pulled_path(source: str, cache_dir: Path) -> Path | None:
+    if source in MODELS:
+        model = find_model(source)
+        return model_path(model, cache_dir) if is_pulled(model, cache_dir) else None
+    path = Path(source)
+    return path if path.suffix == ".gguf" and path.is_file() else None
+
+
+def _name_of(source: str) -> str:
+    return Path(source).stem if source.endswith(".gguf") else source
+
+
+def _prepared_path(gguf_path: Path, source: str, weights: str, cache_dir: Path) -> Path:
+    digest = _sha256_of(gguf_path, source)[:NUM_DIGEST_CHARACTERS]
+    return cache_dir / "prepared" / f"{_name_of(source)}-{weights}-{digest}-v{FORMAT_VERSION}"
+
+
+def _sha256_of(gguf_path: Path, source: str) -> str:
+    """A catalogued file's pinned digest; any other's own."""
+    if source in MODELS:
+        return MODELS[source].sha256
+    with gguf_path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _prepare_gguf(path: Path, name: str, weights: str, directory: Path, progress: PrepareProgress) -> None:
+    unfinished = directory.with_name(f"{directory.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    model = GgufWeights(path)
+    write_safetensors(unfinished / WEIGHTS_FILE, _stored_tensors(model, weights, progress))
+    Tokenizer.load(path).save(unfinished)
+    Manifest(
+        name=name,
+        weights=weights,
+        graph="built",
+        architecture=model.architecture,
+        source=path.name,
+        source_sha256=_sha256_of(path, name),
+    ).write(unfinished)
+    unfinished.replace(directory)
+
+
+def _stored_tensors(model: GgufWeights, weights: str, progress: PrepareProgress) -> dict[str, Array]:
+    """All tensors in their stored format, several at a time: numpy lets other threads run."""
+    tensors = list(model.tensors())
+    stored: dict[str, Array] = {}
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for done, part in enumerate(pool.map(lambda one: _stored(model, one, weights), tensors), start=1):
+            stored.update(part)
+            progress("prepare", done, len(tensors))
+    return stored
+
+
+def _stored(model: GgufWeights, tensor: GgufTensor, weights: str) -> dict[str, Array]:
+    values = model.load(tensor)
+    name = tensor.name.removesuffix(WEIGHT_SUFFIX)
+    if values.ndim == 1:
+        return {name: np.ascontiguousarray(values)}
+    # Gathering packed values is not supported, and the head decides between close logits: both stay int8.
+    kept_wider = weights == "int4" and name in {EMBEDDING, HEAD}
+    return quantize(name, values, "int8" if kept_wider else weights)
