@@ -37,7 +37,8 @@ def test_qwen_gives_the_ids_that_transformers_gives(small_qwen: Tokenizer, small
 
     theirs = AutoTokenizer.from_pretrained(str(small_qwen_path.parent), gguf_file=small_qwen_path.name)
     for golden in golden_texts("qwen2.5-coder-0.5b-instruct"):
-        text = str(golden["text"]).replace("<|", "< |")  # transformers always parses control tokens
+        # transformers always parses control tokens, and has lost <tool_call> on the way from GGUF.
+        text = str(golden["text"]).replace("<", "")
         assert small_qwen.encode(text, parse_special=False) == theirs.encode(text)
 
 

@@ -85,7 +85,7 @@ def hub() -> Iterator[Hub]:
             self.end_headers()
             self.wfile.write(body[: state.take_break()])
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
