@@ -111,6 +111,8 @@ class ChatTemplateError(PacelineError):
 class InvalidTextError(InvalidRequestError):
     """A text holds a code point that UTF-8 cannot carry (`position` of the first lone surrogate)."""
 
+    reason = "INVALID_UTF8"
+
     def __init__(self, position: int) -> None:
         self.position = position
         super().__init__(
