@@ -1,0 +1,189 @@
+"""A cluster on one machine, as separate processes: Redis, targets, drafts and an orchestrator."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import NoReturn
+
+from paceline.local.errors import AddressInUseError, NotReadyError, ProcessFailedError
+from paceline.local.health import is_serving
+from paceline.local.plan import (
+    KILL_AFTER_SECONDS,
+    LOOPBACK,
+    ClusterConfig,
+    ClusterPlan,
+    Service,
+    num_ports,
+    plan_cluster,
+)
+from paceline.local.process import ChildProcess
+from paceline.local.redis_server import RedisServer, redis_server
+
+# Loading and self-testing a large model on one slow core takes minutes, not more.
+READY_SECONDS = 600.0
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One line about one process of the cluster."""
+
+    name: str
+    pid: int
+    address: str
+    about: str
+    seconds: float  # from its start until it was ready
+
+
+@dataclass(frozen=True)
+class ProcessEnd:
+    """How a process ended when the cluster was stopped."""
+
+    name: str
+    pid: int
+    exit_code: int
+
+
+class LocalCluster:
+    """Starts, watches and ends the processes of one cluster."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        directory: Path,
+        on_ready: Callable[[ProcessStatus], None] = lambda status: None,
+        on_end: Callable[[ProcessEnd], None] = lambda end: None,
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._on_ready = on_ready
+        self._on_end = on_end
+        self._children: list[ChildProcess] = []
+        self.address = ""
+
+    @property
+    def children(self) -> tuple[ChildProcess, ...]:
+        """Every process in the order of its start, ended ones included."""
+        return tuple(self._children)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the cluster inside a `with`, ready to serve; at the end its processes end in reverse order.
+
+        Raises AddressInUseError, ProcessFailedError or NotReadyError, with everything stopped again.
+        """
+        async with AsyncExitStack() as stack:
+            redis_url = self._config.redis_url or await self._start_redis(stack)
+            plan = self._plan(redis_url)
+            await self._start_all(stack, plan.targets + plan.drafts)
+            await self._start_all(stack, (plan.orchestrator,))
+            self.address = plan.orchestrator.address
+            yield
+
+    async def wait_for_failure(self) -> NoReturn:
+        """Wait until the cluster cannot go on, then raise ProcessFailedError.
+
+        It goes on without a draft as long as Redis, the orchestrator and a target live.
+        """
+        while True:
+            living = [child for child in self._children if child.exit_code is None]
+            for child in self._children:
+                pool = child.name.partition("-")[0]
+                has_peer = any(peer.name.startswith(f"{pool}-") for peer in living)
+                if child.exit_code is not None and pool != "draft" and not has_peer:
+                    raise _failure(child, child.exit_code)
+            await asyncio.wait(
+                [asyncio.ensure_future(child.wait()) for child in living],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+
+    def kill(self) -> None:
+        """End every process at once, for users who cannot wait."""
+        for child in self._children:
+            child.kill()
+
+    async def _start_redis(self, stack: AsyncExitStack) -> str:
+        started = monotonic()
+        server = await stack.enter_async_context(self._redis())
+        child = server.process
+        self._on_ready(
+            ProcessStatus(
+                child.name, child.pid, server.url, "embedded, append-only file", monotonic() - started
+            )
+        )
+        return server.url
+
+    @asynccontextmanager
+    async def _redis(self) -> AsyncGenerator[RedisServer]:
+        async with redis_server(self._directory / "redis", self._directory / "redis.log") as server:
+            self._children.append(server.process)
+            yield server
+        self._report_end(server.process)
+
+    def _plan(self, redis_url: str) -> ClusterPlan:
+        if self._config.listen is not None:
+            _require_free(self._config.listen)
+        return plan_cluster(self._config, free_ports(num_ports(self._config)), redis_url)
+
+    async def _start_all(self, stack: AsyncExitStack, services: Sequence[Service]) -> None:
+        """Start services of one stage side by side, and wait until all of them serve."""
+        children = [await self._start(stack, service) for service in services]
+        try:
+            async with asyncio.TaskGroup() as waiting:
+                for service, child in zip(services, children, strict=True):
+                    waiting.create_task(self._wait_until_ready(service, child))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the others only waited
+
+    async def _start(self, stack: AsyncExitStack, service: Service) -> ChildProcess:
+        child = await ChildProcess.start(service.command, self._directory / f"{service.name}.log")
+        self._children.append(child)
+        stack.push_async_callback(self._stop, child)
+        return child
+
+    async def _wait_until_ready(self, service: Service, child: ChildProcess) -> None:
+        started = monotonic()
+        while not await is_serving(service.address):
+            if child.exit_code is not None:
+                raise _failure(child, child.exit_code)
+            if monotonic() - started > READY_SECONDS:
+                raise NotReadyError(child.name, READY_SECONDS, child.log_path)
+            await asyncio.sleep(POLL_SECONDS)
+        seconds = monotonic() - started
+        self._on_ready(ProcessStatus(service.name, child.pid, service.address, service.about, seconds))
+
+    async def _stop(self, child: ChildProcess) -> None:
+        await child.stop(KILL_AFTER_SECONDS)
+        self._report_end(child)
+
+    def _report_end(self, child: ChildProcess) -> None:
+        assert child.exit_code is not None
+        self._on_end(ProcessEnd(child.name, child.pid, child.exit_code))
+
+
+def free_ports(num_wanted: int) -> list[int]:
+    """Return different ports of the loopback interface that were free a moment ago."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(num_wanted)]
+        for one in sockets:
+            one.bind((LOOPBACK, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _require_free(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        # As the server will do: connections of a server that has just ended do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise AddressInUseError(address) from error
+
+
+def _failure(child: ChildProcess, exit_code: int) -> ProcessFailedError:
+    return ProcessFailedError(child.name, exit_code, child.log_path, child.last_lines())
