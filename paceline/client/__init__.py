@@ -1,0 +1,1 @@
+"""The client of an orchestrator: typed, without protobuf messages."""

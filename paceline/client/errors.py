@@ -1,0 +1,26 @@
+"""What a client meets."""
+
+from collections.abc import Mapping
+
+from paceline.errors import PacelineError
+
+
+class CallFailedError(PacelineError):
+    """The orchestrator refused or broke off a call (`code`, `call_reason` as it gave it, `metadata`)."""
+
+    reason = "CALL_FAILED"
+
+    def __init__(
+        self, address: str, code: str, reason: str, message: str, metadata: Mapping[str, str]
+    ) -> None:
+        self.address = address
+        self.code = code
+        self.call_reason = reason
+        self.metadata = dict(metadata)
+        super().__init__(_sentence(address, reason, message), code=code, metadata=self.metadata)
+
+
+def _sentence(address: str, reason: str, message: str) -> str:
+    if reason == "UNAVAILABLE":  # gRPC's own word: nobody listens there
+        return f"nobody answers at {address}: start a cluster with `paceline up`, or check --address"
+    return f"{message} ({reason})"

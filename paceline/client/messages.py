@@ -1,0 +1,129 @@
+"""The client's dataclasses to protobuf messages and back."""
+
+from paceline.client.generation import (
+    Chat,
+    FinishReason,
+    GeneratedToken,
+    GenerationEvent,
+    GenerationRequest,
+    GenerationStarted,
+    GenerationSummary,
+    GenerationTiming,
+    PromptIds,
+    RawPrompt,
+    Speculation,
+    SpeculationMode,
+    SpeculationSummary,
+    TokenChunk,
+    TokenOrigin,
+    Usage,
+)
+from paceline.client.served_model import ServedModel, ServedModels
+from paceline.v1 import model_pb2
+from paceline.v1 import orchestrator_service_pb2 as pb
+
+_MODES = {
+    SpeculationMode.AS_CONFIGURED: pb.SPECULATION_MODE_UNSPECIFIED,
+    SpeculationMode.OFF: pb.SPECULATION_MODE_OFF,
+    SpeculationMode.FIXED: pb.SPECULATION_MODE_FIXED,
+}
+_ORIGINS = {
+    pb.TOKEN_ORIGIN_ACCEPTED: TokenOrigin.ACCEPTED,
+    pb.TOKEN_ORIGIN_RECOVERED: TokenOrigin.RECOVERED,
+    pb.TOKEN_ORIGIN_BONUS: TokenOrigin.BONUS,
+    pb.TOKEN_ORIGIN_TARGET: TokenOrigin.TARGET,
+}
+_FINISH_REASONS = {
+    pb.FINISH_REASON_STOP: FinishReason.STOP,
+    pb.FINISH_REASON_LENGTH: FinishReason.LENGTH,
+    pb.FINISH_REASON_CONTEXT: FinishReason.CONTEXT,
+}
+
+
+def request_message(request: GenerationRequest) -> pb.GenerateRequest:
+    """Return a request as the message."""
+    message = pb.GenerateRequest(
+        model=request.model or "",
+        max_tokens=request.max_tokens,
+        speculation=_speculation_message(request.speculation),
+        ignore_eos=request.ignore_eos,
+    )
+    match request.prompt:
+        case RawPrompt(text):
+            message.prompt = text
+        case Chat(messages):
+            turns = [pb.ChatMessage(role=one.role, content=one.content) for one in messages]
+            message.chat.CopyFrom(pb.ChatInput(messages=turns))
+        case PromptIds(ids):
+            message.token_ids.CopyFrom(pb.TokenIdsInput(ids=ids))
+    return message
+
+
+def event_of(message: pb.GenerateResponse) -> GenerationEvent | None:
+    """Return the event of a message; None for a kind that this version does not know."""
+    match message.WhichOneof("event"):
+        case "started":
+            started = message.started
+            return GenerationStarted(
+                started.session_id, started.num_prompt_tokens, started.model, started.seed
+            )
+        case "chunk":
+            return _chunk(message.chunk)
+        case "summary":
+            return _summary(message.summary)
+        case _:
+            return None
+
+
+def served_models_of(message: pb.OrchestratorServiceGetModelResponse) -> ServedModels:
+    """Return the served models of the message."""
+    draft = _served_model(message.draft) if message.HasField("draft") else None
+    return ServedModels(_served_model(message.target), draft)
+
+
+def _served_model(info: model_pb2.ModelInfo) -> ServedModel:
+    return ServedModel(
+        info.name,
+        info.weights,
+        info.compute_precision,
+        info.kv_precision,
+        info.device,
+        info.max_context_tokens,
+        info.self_test.batch_invariant,
+    )
+
+
+def _speculation_message(speculation: Speculation) -> pb.Speculation:
+    return pb.Speculation(mode=_MODES[speculation.mode], num_draft_tokens=speculation.num_draft_tokens)
+
+
+def _chunk(chunk: pb.TokenChunk) -> TokenChunk:
+    tokens = tuple(GeneratedToken(one.id, one.text, _ORIGINS[one.origin]) for one in chunk.tokens)
+    return TokenChunk(chunk.position, tokens, chunk.text, chunk.round, chunk.num_accepted)
+
+
+def _summary(summary: pb.GenerationSummary) -> GenerationSummary:
+    usage, speculation, timing = summary.usage, summary.speculation, summary.timing
+    return GenerationSummary(
+        _FINISH_REASONS[summary.finish_reason],
+        Usage(usage.num_prompt_tokens, usage.num_completion_tokens, usage.num_cached_prompt_tokens),
+        SpeculationSummary(
+            speculation.num_rounds,
+            speculation.num_draft_tokens,
+            speculation.num_accepted_tokens,
+            tuple(speculation.num_drafted_per_position),
+            tuple(speculation.num_accepted_per_position),
+            speculation.num_ahead_tokens,
+            dict(speculation.num_degraded_rounds),
+        ),
+        GenerationTiming(
+            timing.time_to_first_token_seconds,
+            timing.time_per_output_token_seconds,
+            timing.total_seconds,
+            timing.draft_seconds,
+            timing.verify_seconds,
+            timing.queue_seconds,
+            timing.network_seconds,
+            timing.commit_seconds,
+        ),
+    )
