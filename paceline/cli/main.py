@@ -1,0 +1,48 @@
+"""`paceline`: the command line."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Annotated, ClassVar
+
+import typer
+
+from paceline.cli.deferred import DeferredGroup
+
+
+class PacelineCommands(DeferredGroup):
+    """All commands."""
+
+    summaries: ClassVar[Mapping[str, str]] = {
+        "demo": "See it work: real models, with and without speculation, the same text.",
+        "up": "Run a cluster on this machine until Ctrl-C.",
+        "generate": "Generate text, streamed as it comes.",
+        "bench": "Measure tokens per second, target-only beside speculative.",
+        "models": "List, pull and prepare models.",
+    }
+
+
+app = typer.Typer(
+    name="paceline",
+    cls=PacelineCommands,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # its help page takes longer to import than to read
+    add_completion=False,
+)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"paceline {version('paceline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    is_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    is_debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of a failure.", envvar="PACELINE_DEBUG")
+    ] = False,
+) -> None:
+    """Serve a language model faster: a small draft model proposes, the target model decides every token."""
