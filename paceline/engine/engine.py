@@ -90,8 +90,8 @@ class _Inbox:
     """What other threads hand to the scheduler thread. Guarded by `changed`."""
 
     changed: Condition = field(default_factory=Condition)
-    handles: list[WorkHandle] = field(default_factory=lambda: [])
-    closing: list[Sequence] = field(default_factory=lambda: [])
+    handles: list[WorkHandle] = field(default_factory=list)
+    closing: list[Sequence] = field(default_factory=list)
     is_stopping: bool = False
     was_woken: bool = False
 

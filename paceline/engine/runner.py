@@ -92,7 +92,8 @@ class Runner:
         self.kv_bytes_per_token = sum(sizes.values()) // self.block_size
         self.num_blocks = kv_cache_bytes // sum(sizes.values())
         if self.num_blocks < MIN_BLOCKS:
-            message = f"{kv_cache_bytes} bytes hold {self.num_blocks} blocks of KV; give at least {MIN_BLOCKS * sum(sizes.values())}."
+            least = MIN_BLOCKS * sum(sizes.values())
+            message = f"{kv_cache_bytes} bytes hold {self.num_blocks} blocks of KV; give at least {least}."
             raise BlocksExhaustedError(message, num_total=self.num_blocks)
         self._caches: list[npt.NDArray[np.uint8]] = []
         for one in inputs:

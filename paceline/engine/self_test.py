@@ -47,6 +47,7 @@ def run_self_test(runner: Runner, vocabulary_size: int) -> SelfTestReport:
     Raises SelfTestError where the logits are not finite.
     """
     probe = _Probe(runner, vocabulary_size)
+    failed: tuple[str, ...] = ()
     for min_rows in ROW_COUNTS:
         failed = probe.failed_checks(min_rows)
         if not failed:

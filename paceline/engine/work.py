@@ -87,8 +87,8 @@ class WorkHandle:
 
     work: Work
     wake: Callable[[], None]
-    future: "Future[WorkResult]" = field(default_factory=lambda: Future())
-    chosen_ids: list[int] = field(default_factory=lambda: [])
+    future: "Future[WorkResult]" = field(default_factory=Future)
+    chosen_ids: list[int] = field(default_factory=list)
     submitted_ns: int = field(default_factory=monotonic_ns)
     is_finishing: bool = False
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from gguf import GGMLQuantizationType
+from gguf.constants import GGML_QUANT_SIZES
 from gguf.quants import dequantize
 
 from paceline.engine.errors import UnsupportedModelError
@@ -50,8 +50,6 @@ class GgufWeights:
 
 
 def _dequantized(data: np.ndarray, tensor: GgufTensor, kind: GGMLQuantizationType) -> FloatArray:
-    from gguf.constants import GGML_QUANT_SIZES  # noqa: PLC0415
-
     block_size, bytes_a_block = GGML_QUANT_SIZES[kind]
     num_values = int(np.prod(tensor.shape))
     rows = data[: num_values // block_size * bytes_a_block].reshape(
@@ -89,7 +87,7 @@ def _architecture(file: GgufFile) -> Architecture:
         head_size=int(number("attention.key_length", hidden_size // num_heads)),
         vocabulary_size=shapes[EMBEDDING + WEIGHT_SUFFIX][0],
         rope_theta=float(number("rope.freq_base", 10000.0)),
-        norm_epsilon=float(cast("float", number("attention.layer_norm_rms_epsilon"))),
+        norm_epsilon=float(number("attention.layer_norm_rms_epsilon")),
         max_context_tokens=int(number("context_length")),
         has_tied_head=HEAD + WEIGHT_SUFFIX not in shapes,
     )

@@ -5,7 +5,6 @@ optimum. A hub id or a Hugging Face directory is exported by optimum-intel, whic
 installs. A directory is prepared once: it gets its name only when it is complete.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -16,37 +15,18 @@ from typing import TypeAlias
 import numpy as np
 from filelock import FileLock
 
-from paceline.engine.errors import UnsupportedModelError
-from paceline.engine.graph.manifest import FORMAT_VERSION, MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from paceline.engine.graph.manifest import WEIGHTS_FILE, Manifest
 from paceline.engine.graph.weights import Array, quantize
-from paceline.errors import PacelineError
-from paceline.models.cache import default_cache_dir, is_pulled, model_path
+from paceline.models.cache import default_cache_dir
 from paceline.models.catalog import MODELS, find_model
 from paceline.models.errors import UnknownModelError
 from paceline.models.gguf_file import GgufTensor
 from paceline.models.gguf_weights import EMBEDDING, HEAD, WEIGHT_SUFFIX, GgufWeights
 from paceline.models.optimum_export import export
+from paceline.models.prepared import is_prepared, name_of, prepared_path, require_format, sha256_of
 from paceline.models.pull import pull
 from paceline.models.safetensors_file import write_safetensors
 from paceline.models.tokenizer import Tokenizer
-
-WEIGHT_FORMATS = ("f32", "f16", "int8", "int4")
-NUM_DIGEST_CHARACTERS = 12
-
-
-class NotPreparedError(PacelineError):
-    """A model has to be prepared before it can be served (`source`, `weights`)."""
-
-    reason = "MODEL_NOT_PREPARED"
-
-    def __init__(self, source: str, weights: str) -> None:
-        command = f"paceline models prepare {source} --weights {weights}"
-        super().__init__(
-            f"{source!r} is not prepared with {weights} weights. Run: {command}",
-            source=source,
-            weights=weights,
-        )
-
 
 # Called with what is being done, and how much of it is done and to do.
 PrepareProgress: TypeAlias = Callable[[str, int, int], None]
@@ -74,46 +54,19 @@ def prepare(
         UnknownModelError: The source is none of these.
         UnsupportedModelError: The model's architecture or quantisation is not supported, or a package is missing.
     """
-    _require_format(weights)
+    require_format(weights)
     cache_dir = cache_dir or default_cache_dir()
     if is_prepared(Path(source)):
         return Path(source)
     gguf_path = _gguf_path(str(source), cache_dir, progress)
     if gguf_path is None:
         return export(str(source), weights, cache_dir / "prepared")
-    directory = _prepared_path(gguf_path, str(source), weights, cache_dir)
+    directory = prepared_path(gguf_path, str(source), weights, cache_dir)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{directory}.lock"):
         if not is_prepared(directory):
-            _prepare_gguf(gguf_path, _name_of(str(source)), weights, directory, progress)
+            _prepare_gguf(gguf_path, name_of(str(source)), weights, directory, progress)
     return directory
-
-
-def find_prepared(source: str | Path, weights: str, cache_dir: Path | None = None) -> Path:
-    """Return the prepared directory of a model without making anything.
-
-    Raises NotPreparedError with the command that prepares it.
-    """
-    _require_format(weights)
-    cache_dir = cache_dir or default_cache_dir()
-    if is_prepared(Path(source)):
-        return Path(source)
-    path = _pulled_path(str(source), cache_dir)
-    directory = path and _prepared_path(path, str(source), weights, cache_dir)
-    if directory is None or not is_prepared(directory):
-        raise NotPreparedError(str(source), weights)
-    return directory
-
-
-def is_prepared(directory: Path) -> bool:
-    """Say whether a directory holds a model that the engine loads as it is."""
-    return (directory / MANIFEST_FILE).is_file()
-
-
-def _require_format(weights: str) -> None:
-    if weights not in WEIGHT_FORMATS:
-        message = f"Weights {weights!r} are not one of {', '.join(WEIGHT_FORMATS)}."
-        raise UnsupportedModelError(message, weights=weights)
 
 
 def _gguf_path(source: str, cache_dir: Path, progress: PrepareProgress) -> Path | None:
@@ -126,31 +79,6 @@ def _gguf_path(source: str, cache_dir: Path, progress: PrepareProgress) -> Path 
             raise UnknownModelError(source, MODELS)
         return path
     return None
-
-
-def _pulled_path(source: str, cache_dir: Path) -> Path | None:
-    if source in MODELS:
-        model = find_model(source)
-        return model_path(model, cache_dir) if is_pulled(model, cache_dir) else None
-    path = Path(source)
-    return path if path.suffix == ".gguf" and path.is_file() else None
-
-
-def _name_of(source: str) -> str:
-    return Path(source).stem if source.endswith(".gguf") else source
-
-
-def _prepared_path(gguf_path: Path, source: str, weights: str, cache_dir: Path) -> Path:
-    digest = _sha256_of(gguf_path, source)[:NUM_DIGEST_CHARACTERS]
-    return cache_dir / "prepared" / f"{_name_of(source)}-{weights}-{digest}-v{FORMAT_VERSION}"
-
-
-def _sha256_of(gguf_path: Path, source: str) -> str:
-    """A catalogued file's pinned digest; any other's own."""
-    if source in MODELS:
-        return MODELS[source].sha256
-    with gguf_path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _prepare_gguf(path: Path, name: str, weights: str, directory: Path, progress: PrepareProgress) -> None:
@@ -166,7 +94,7 @@ def _prepare_gguf(path: Path, name: str, weights: str, directory: Path, progress
         graph="built",
         architecture=model.architecture,
         source=path.name,
-        source_sha256=_sha256_of(path, name),
+        source_sha256=sha256_of(path, name),
     ).write(unfinished)
     unfinished.replace(directory)
 

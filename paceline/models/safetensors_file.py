@@ -18,7 +18,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Array]) -> None:
 
     Raises OSError where the disk is full or the path is not writable.
     """
-    names = {np.dtype(dtype): name for name, dtype in SAFETENSORS_TYPES.items()}
+    names: dict[np.dtype[np.generic], str] = {np.dtype(one): name for name, one in SAFETENSORS_TYPES.items()}
     header, offset = {}, 0
     for name, tensor in tensors.items():
         header[name] = {

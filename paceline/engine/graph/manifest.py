@@ -48,13 +48,15 @@ class Manifest:
         path = directory / MANIFEST_FILE
         try:
             fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            version = fields.pop("format_version")
-            if version != FORMAT_VERSION:
-                raise ValueError(f"format version {version} instead of {FORMAT_VERSION}")
-            return cls(**{**fields, "architecture": Architecture.from_json(fields["architecture"])})
+            version, shape = fields.pop("format_version"), fields.pop("architecture")
+            manifest = cls(architecture=Architecture.from_json(shape), **fields)
         except (OSError, ValueError, KeyError, TypeError) as error:
             message = (
                 f"{directory} is not a prepared model ({error}). "
                 "Run `paceline models prepare` with its name, file or directory."
             )
             raise UnsupportedModelError(message, path=str(directory)) from error
+        if version != FORMAT_VERSION:
+            message = f"{directory} was prepared in format {version}, not {FORMAT_VERSION}. Prepare the model again."
+            raise UnsupportedModelError(message, path=str(directory))
+        return manifest

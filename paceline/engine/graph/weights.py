@@ -6,10 +6,11 @@ A linear layer `name` of shape [num_outputs, num_inputs] is stored as
 |---|---|
 | f32, f16 | `name` |
 | int8 | `name.q` int8 [num_outputs, num_inputs], `name.scale` f16 [num_outputs, 1] |
-| int4 | `name.q` uint8 [num_outputs, num_groups, group_size / 2], two values a byte, the lower half first; `name.scale` f16 [num_outputs, num_groups, 1]; `name.zero` uint8 [num_outputs * num_groups / 2] |
+| int4 | `name.q` uint8 [num_outputs, num_groups, group_size / 2], `name.scale` f16 [num_outputs, num_groups, 1], |
+|      | `name.zero` uint8 [num_outputs * num_groups / 2] |
 
-and means q * scale, or (q - zero) * scale. Vectors (norms, biases) are f32. The file is a safetensors file:
-https://github.com/huggingface/safetensors#format.
+and means q * scale, or (q - zero) * scale. int4 values lie two in a byte, the first in the lower half. Vectors
+(norms, biases) are f32. The file is a safetensors file: https://github.com/huggingface/safetensors#format.
 """
 
 import json
@@ -113,4 +114,4 @@ def _pack(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Two values a byte, the first in the lower half; an odd count is filled up with a zero."""
     flat = values.reshape(-1)
     flat = np.append(flat, np.uint8(0)) if flat.size % 2 else flat
-    return flat[0::2] | (flat[1::2] << 4)
+    return np.bitwise_or(flat[0::2], np.left_shift(flat[1::2], 4), dtype=np.uint8)
