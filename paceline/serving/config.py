@@ -141,12 +141,12 @@ def exiting_with_a_sentence(program: str) -> Iterator[None]:
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
 
 
-def pinned_cores(cores: Arguments[int]) -> frozenset[int]:
-    """Pin the process to cores, all it may use if there are none, and return them.
+def pin_to_cores(cores: Arguments[int]) -> None:
+    """Pin the process to cores; an empty list changes nothing.
 
     Call it before anything loads OpenVINO, which sizes its thread pool by what it finds. Raises ConfigError.
     """
-    usable = os.sched_getaffinity(0)
+    usable = usable_cores()
     if missing := sorted(set(cores) - usable):
         raise ConfigError(
             f"--cores names {_listed(missing)}, but this process may only run on {_listed(sorted(usable))}",
@@ -154,6 +154,10 @@ def pinned_cores(cores: Arguments[int]) -> frozenset[int]:
         )
     if cores:
         os.sched_setaffinity(0, cores)
+
+
+def usable_cores() -> frozenset[int]:
+    """Return the cores that this process may run on."""
     return frozenset(os.sched_getaffinity(0))
 
 

@@ -1,0 +1,34 @@
+"""The draft service from start to end."""
+
+import asyncio
+from functools import partial
+
+from draft_service.config import DraftConfig
+from draft_service.servicer import DraftServicer
+from draft_service.session import DraftSession
+from paceline.serving.model_host import hosting
+from paceline.serving.replica import Replica
+from paceline.serving.server import Service, ServiceServer
+from paceline.serving.session_host import SessionHost
+from paceline.v1 import draft_service_pb2, draft_service_pb2_grpc
+
+
+def draft_service(host: SessionHost[DraftSession], replica: Replica) -> Service:
+    """Return DraftService over a session host."""
+    return Service(
+        draft_service_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
+        partial(draft_service_pb2_grpc.add_DraftServiceServicer_to_server, DraftServicer(host, replica)),
+    )
+
+
+async def serve(config: DraftConfig) -> None:
+    """Listen, load the model, serve until SIGTERM or SIGINT, drain."""
+    draining = asyncio.Event()
+    host = SessionHost(DraftSession, config, draining)
+    service = draft_service(host, Replica(config.replica_id))
+    async with (
+        ServiceServer(config, [service], draining) as server,
+        hosting(config) as model,
+        host.using(model),
+    ):
+        await server.serve()

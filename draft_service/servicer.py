@@ -1,0 +1,83 @@
+"""DraftService on the wire: messages in and out, everything else elsewhere."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from functools import partial
+
+import grpc.aio
+
+from draft_service.requests import ProposalRequest, check_request
+from draft_service.session import DraftSession, TimedProposal
+from paceline.serving.frames import in_frame, repeated_in_frame
+from paceline.serving.replica import Replica
+from paceline.serving.round_messages import error_message, point_from, timing_message
+from paceline.serving.session_host import SessionHost
+from paceline.v1 import draft_service_pb2 as messages
+from paceline.v1 import draft_service_pb2_grpc
+
+
+class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
+    """Serves DraftService for a session host."""
+
+    def __init__(self, host: SessionHost[DraftSession], replica: Replica) -> None:
+        self._host = host
+        self._replica = replica
+
+    async def GetModel(
+        self, request: messages.DraftServiceGetModelRequest, context: grpc.aio.ServicerContext
+    ) -> messages.DraftServiceGetModelResponse:
+        """Describe the hosted model."""
+        return messages.DraftServiceGetModelResponse(
+            model=self._host.model.to_message(), replica=self._replica.to_message()
+        )
+
+    async def Propose(
+        self, request_iterator: AsyncIterator[messages.ProposeRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[messages.ProposeResponse]:
+        """Propose draft tokens, a frame at a time."""
+        async for results in self._host.exchange(self._begin, request_iterator):
+            yield messages.ProposeResponse(results=results)
+
+    async def ReleaseSessions(
+        self, request: messages.DraftServiceReleaseSessionsRequest, context: grpc.aio.ServicerContext
+    ) -> messages.DraftServiceReleaseSessionsResponse:
+        """Free the caches of sessions."""
+        return messages.DraftServiceReleaseSessionsResponse(num_released=self._host.release(request.sessions))
+
+    def _begin(self, frame: messages.ProposeRequest) -> Iterator[Awaitable[messages.ProposalResult]]:
+        received_ns = time.monotonic_ns()
+        for message, is_repeated in in_frame(frame.requests, lambda message: message.point.session_id):
+            yield self._result(message, received_ns, is_repeated=is_repeated)
+
+    async def _result(
+        self, message: messages.ProposalRequest, received_ns: int, *, is_repeated: bool
+    ) -> messages.ProposalResult:
+        result = messages.ProposalResult(session_id=message.point.session_id, round=message.round)
+        try:
+            result.proposal.CopyFrom(await self._proposal(message, received_ns, is_repeated=is_repeated))
+        except Exception as error:
+            result.error.CopyFrom(error_message(error))
+        return result
+
+    async def _proposal(
+        self, message: messages.ProposalRequest, received_ns: int, *, is_repeated: bool
+    ) -> messages.Proposal:
+        if is_repeated:
+            raise repeated_in_frame(message.point.session_id)
+        request = _request_from(message)
+        check_request(request, self._host.model.info.vocabulary_size)
+        answer = partial(DraftSession.propose, request=request, received_ns=received_ns)
+        timed: TimedProposal = await self._host.sessions.play(request.point, request, answer)
+        return messages.Proposal(
+            draft_ids=timed.proposal.draft_ids,
+            num_ahead_tokens=timed.proposal.num_ahead_tokens,
+            timing=timing_message(timed.timing, timed.waited_ns),
+        )
+
+
+def _request_from(message: messages.ProposalRequest) -> ProposalRequest:
+    return ProposalRequest(
+        point=point_from(message.point),
+        num_draft_tokens=message.num_draft_tokens,
+        max_ahead_tokens=message.max_ahead_tokens,
+    )

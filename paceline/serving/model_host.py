@@ -1,0 +1,86 @@
+"""The model that a process hosts: found, loaded beside the event loop, described, closed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from paceline.engine.engine import Engine, EngineConfig, EngineInfo
+from paceline.models.prepared import find_prepared
+from paceline.models.tokenizer import Tokenizer
+from paceline.serving.config import MIB, ModelServiceConfig, prepared_directory, usable_cores
+from paceline.serving.model_engine import ModelEngine
+from paceline.v1 import model_pb2
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class HostedModel:
+    """A loaded model and the SHA-256 of the vocabulary that its ids are of."""
+
+    engine: ModelEngine
+    info: EngineInfo
+    vocabulary_sha256: str
+
+    def to_message(self) -> model_pb2.ModelInfo:
+        """Return what callers may know of it."""
+        info, report = self.info, self.info.self_test
+        return model_pb2.ModelInfo(
+            name=info.name,
+            family=info.family,
+            weights=info.weights,
+            compute_precision=info.compute_precision,
+            kv_precision=info.kv_precision,
+            device=info.device,
+            vocabulary_size=info.vocabulary_size,
+            vocabulary_sha256=self.vocabulary_sha256,
+            max_context_tokens=info.max_context_tokens,
+            kv_bytes_per_token=info.kv_bytes_per_token,
+            kv_capacity_tokens=info.kv_capacity_tokens,
+            self_test=model_pb2.SelfTestReport(
+                batch_invariant=report.batch_invariant,
+                min_rows=report.min_rows,
+                num_rows_compared=report.num_rows_compared,
+                failed_checks=report.failed_checks,
+            ),
+            numerics_digest=info.numerics_digest,
+        )
+
+
+@asynccontextmanager
+async def hosting(config: ModelServiceConfig) -> AsyncIterator[HostedModel]:
+    """Load and test the configured model in a thread, and close it when the block ends.
+
+    Raises PacelineError where the model is not prepared, cannot be built or fails its self-test.
+    """
+    directory = prepared_directory(config.model) or find_prepared(config.model, config.weights)
+    vocabulary_sha256 = await asyncio.to_thread(_vocabulary_sha256, directory)
+    engine = await asyncio.to_thread(Engine.load, engine_config(config, directory))
+    try:
+        _log.info("model_loaded", model=engine.info.name, weights=engine.info.weights)
+        yield HostedModel(engine, engine.info, vocabulary_sha256)
+    finally:
+        await asyncio.to_thread(engine.close)
+
+
+def engine_config(config: ModelServiceConfig, directory: Path) -> EngineConfig:
+    """Return what the engine is to be built with."""
+    return EngineConfig(
+        model_directory=directory,
+        device=config.device,
+        compute_precision=config.compute_precision,
+        kv_precision=config.kv_precision,
+        kv_cache_bytes=config.kv_cache_mib * MIB,
+        num_threads=config.num_threads or len(usable_cores()),
+        max_rows_per_step=config.max_rows_per_step,
+        batch_invariant=config.batch_invariant,
+        max_context_tokens=config.max_context_tokens,
+    )
+
+
+def _vocabulary_sha256(directory: Path) -> str:
+    return Tokenizer.load(directory).vocabulary_hash

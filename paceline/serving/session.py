@@ -1,0 +1,137 @@
+"""One session at a replica: its sequence, its epoch, and the round that it is at."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+from paceline.engine.errors import SequenceClosedError
+from paceline.engine.sequence import Sequence
+from paceline.engine.work import Work, WorkHandle, WorkResult
+from paceline.sampling.parameters import SamplingParameters
+from paceline.serving.errors import SupersededError
+from paceline.serving.model_engine import ModelEngine
+from paceline.serving.session_point import PrefixDigester
+
+
+class _Round:
+    """A round under way or answered: `answer` may come before `task`, which owns the sequence, has ended."""
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.answer.add_done_callback(_mark_retrieved)
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether the same request gets this round's answer: it runs, or it went well."""
+        return not self.answer.done() or (not self.answer.cancelled() and self.answer.exception() is None)
+
+
+class Session:
+    """What a replica knows of a session. At most one round at a time works on the sequence.
+
+    Attributes:
+        epoch: The highest seen.
+        sampling: How ids are chosen, as last set.
+        digester: Digests of the known ids.
+        last_used_seconds: When a round last came or ended, on the monotonic clock.
+    """
+
+    def __init__(self, session_id: str, engine: ModelEngine, epoch: int) -> None:
+        self.session_id = session_id
+        self.epoch = epoch
+        self.sampling = SamplingParameters()
+        self.digester = PrefixDigester()
+        self.last_used_seconds = time.monotonic()
+        self.sequence: Sequence = engine.open_sequence()
+        self.is_closed = False
+        self._engine = engine
+        self._round: _Round | None = None
+        self._running: WorkHandle | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a round runs or waits."""
+        return self._round is not None and not self._round.answer.done()
+
+    async def play(self, key: Hashable, make_answer: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the answer of a round, made once for equal keys in a row.
+
+        A different round takes the place of one that runs: that one is answered SUPERSEDED at once, its work is
+        ended, and only then does the new one touch the sequence.
+        """
+        self.last_used_seconds = time.monotonic()
+        current = self._round
+        if current is None or current.key != key or not current.can_be_repeated:
+            self._round = _Round(key)
+            if current is not None:
+                self._supersede(current)
+            previous = current.task if current is not None else None
+            self._round.task = asyncio.create_task(self._run(self._round, previous, make_answer))
+        assert self._round is not None
+        return await asyncio.shield(self._round.answer)
+
+    async def run(self, work: Work) -> WorkResult:
+        """Run a work of the current round to its end; ended early if a newer round takes this one's place."""
+        return await self.result_of(self.submit(work))
+
+    async def result_of(self, handle: WorkHandle) -> WorkResult:
+        """Wait for a submitted work on behalf of the current round; see `run`."""
+        self._running = handle
+        try:
+            return await asyncio.wrap_future(handle.future)
+        finally:
+            self._running = None
+
+    def submit(self, work: Work) -> WorkHandle:
+        """Queue a work."""
+        return self._engine.submit(work)
+
+    def close(self) -> None:
+        """Free the cache. A running round is answered SUPERSEDED."""
+        self.is_closed = True
+        if self._round is not None:
+            self._supersede(self._round)
+        self._engine.close_sequence(self.sequence)
+
+    def _supersede(self, current: _Round) -> None:
+        if not current.answer.done():
+            current.answer.set_exception(
+                SupersededError(
+                    f"a newer request of session {self.session_id} took this one's place",
+                    session_id=self.session_id,
+                )
+            )
+        if self._running is not None:
+            self._running.finish()
+
+    async def _run(
+        self, current: _Round, previous: asyncio.Task[None] | None, make_answer: Callable[[], Awaitable[Any]]
+    ) -> None:
+        if previous is not None and not previous.done():
+            await previous
+        if current.answer.done():  # superseded while it waited
+            return
+        try:
+            answer = await self._answer(make_answer)
+        except Exception as error:
+            if not current.answer.done():
+                current.answer.set_exception(error)
+        else:
+            if not current.answer.done():
+                current.answer.set_result(answer)
+        finally:
+            self.last_used_seconds = time.monotonic()
+
+    async def _answer(self, make_answer: Callable[[], Awaitable[Any]]) -> Any:
+        if self.is_closed:
+            raise SequenceClosedError("the session was released")
+        return await make_answer()
+
+
+def _mark_retrieved(answer: asyncio.Future[Any]) -> None:
+    """Keep asyncio from reporting the error of an answer whose client has gone."""
+    if not answer.cancelled():
+        answer.exception()

@@ -1,0 +1,87 @@
+"""TargetService on the wire: messages in and out, everything else elsewhere."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from functools import partial
+
+import grpc.aio
+
+from paceline.serving.frames import in_frame, repeated_in_frame
+from paceline.serving.replica import Replica
+from paceline.serving.round_messages import error_message, point_from, timing_message
+from paceline.serving.session import Session
+from paceline.serving.session_host import SessionHost
+from paceline.v1 import target_service_pb2 as messages
+from paceline.v1 import target_service_pb2_grpc
+from target_service.rounds import VerifyRound, check_round
+from target_service.verifier import Verification, verify
+
+
+class TargetServicer(target_service_pb2_grpc.TargetServiceServicer):
+    """Serves TargetService for a session host."""
+
+    def __init__(self, host: SessionHost[Session], replica: Replica) -> None:
+        self._host = host
+        self._replica = replica
+
+    async def GetModel(
+        self, request: messages.TargetServiceGetModelRequest, context: grpc.aio.ServicerContext
+    ) -> messages.TargetServiceGetModelResponse:
+        """Describe the hosted model."""
+        return messages.TargetServiceGetModelResponse(
+            model=self._host.model.to_message(), replica=self._replica.to_message()
+        )
+
+    async def Verify(
+        self, request_iterator: AsyncIterator[messages.VerifyRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[messages.VerifyResponse]:
+        """Verify rounds, a frame at a time."""
+        async for results in self._host.exchange(self._begin, request_iterator):
+            yield messages.VerifyResponse(results=results)
+
+    async def ReleaseSessions(
+        self, request: messages.TargetServiceReleaseSessionsRequest, context: grpc.aio.ServicerContext
+    ) -> messages.TargetServiceReleaseSessionsResponse:
+        """Free the caches of sessions."""
+        return messages.TargetServiceReleaseSessionsResponse(
+            num_released=self._host.release(request.sessions)
+        )
+
+    def _begin(self, frame: messages.VerifyRequest) -> Iterator[Awaitable[messages.VerifyResult]]:
+        received_ns = time.monotonic_ns()
+        for message, is_repeated in in_frame(frame.rounds, lambda message: message.point.session_id):
+            yield self._result(message, received_ns, is_repeated=is_repeated)
+
+    async def _result(
+        self, message: messages.VerifyRound, received_ns: int, *, is_repeated: bool
+    ) -> messages.VerifyResult:
+        result = messages.VerifyResult(session_id=message.point.session_id, round=message.round)
+        try:
+            result.verdict.CopyFrom(await self._verdict(message, received_ns, is_repeated=is_repeated))
+        except Exception as error:
+            result.error.CopyFrom(error_message(error))
+        return result
+
+    async def _verdict(
+        self, message: messages.VerifyRound, received_ns: int, *, is_repeated: bool
+    ) -> messages.Verdict:
+        if is_repeated:
+            raise repeated_in_frame(message.point.session_id)
+        round_ = _round_from(message)
+        check_round(round_, self._host.model.info.vocabulary_size)
+        answer = partial(verify, round_=round_, received_ns=received_ns)
+        verification: Verification = await self._host.sessions.play(round_.point, round_, answer)
+        return messages.Verdict(
+            num_accepted=verification.verdict.num_accepted,
+            own_ids=verification.verdict.own_ids,
+            timing=timing_message(verification.timing, verification.waited_ns),
+        )
+
+
+def _round_from(message: messages.VerifyRound) -> VerifyRound:
+    return VerifyRound(
+        point=point_from(message.point),
+        draft_ids=tuple(message.draft_ids),
+        max_own_tokens=max(1, message.max_own_tokens),
+        stop_ids=frozenset(message.stop_ids),
+    )
