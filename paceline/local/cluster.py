@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,7 @@ class LocalCluster:
         self._on_ready = on_ready
         self._on_end = on_end
         self._children: list[ChildProcess] = []
+        self._reported_pids: set[int] = set()
         self.address = ""
 
     @property
@@ -89,17 +90,21 @@ class LocalCluster:
 
         It goes on without a draft as long as Redis, the orchestrator and a target live.
         """
-        while True:
-            living = [child for child in self._children if child.exit_code is None]
-            for child in self._children:
-                pool = child.name.partition("-")[0]
-                has_peer = any(peer.name.startswith(f"{pool}-") for peer in living)
-                if child.exit_code is not None and pool != "draft" and not has_peer:
-                    raise _failure(child, child.exit_code)
-            await asyncio.wait(
-                [asyncio.ensure_future(child.wait()) for child in living],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+        waits = {asyncio.ensure_future(child.wait()): child for child in self._children}
+        try:
+            while True:
+                ended, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                for wait in ended:
+                    self._take_loss(waits.pop(wait), wait.result(), waits.values())
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _take_loss(self, child: ChildProcess, exit_code: int, living: Iterable[ChildProcess]) -> None:
+        self._report_end(child)
+        pool = _pool_of(child)
+        if pool != "draft" and all(_pool_of(peer) != pool for peer in living):
+            raise _failure(child, exit_code)
 
     def kill(self) -> None:
         """End every process at once, for users who cannot wait."""
@@ -162,6 +167,9 @@ class LocalCluster:
 
     def _report_end(self, child: ChildProcess) -> None:
         assert child.exit_code is not None
+        if child.pid in self._reported_pids:
+            return
+        self._reported_pids.add(child.pid)
         self._on_end(ProcessEnd(child.name, child.pid, child.exit_code))
 
 
@@ -183,6 +191,11 @@ def _require_free(address: str) -> None:
             probe.bind((host, int(port)))
         except OSError as error:
             raise AddressInUseError(address) from error
+
+
+def _pool_of(child: ChildProcess) -> str:
+    """The name without the number of the replica."""
+    return child.name.partition("-")[0]
 
 
 def _failure(child: ChildProcess, exit_code: int) -> ProcessFailedError:
