@@ -1,0 +1,170 @@
+"""`paceline bench`: target-only beside speculative, in one run."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from paceline.cli.benchmark.machine import this_command, this_machine, versions
+from paceline.cli.benchmark.prompt_set import BenchPrompt, read_prompts
+from paceline.cli.benchmark.report import Report
+from paceline.cli.benchmark.result import results_of
+from paceline.cli.benchmark.schedule import plan_trials
+from paceline.cli.benchmark.spread import spread_of
+from paceline.cli.benchmark.trial import TARGET_ONLY, PlannedTrial, Trial, Variant, bench_request, run_trial
+from paceline.cli.cluster_lines import ClusterLines
+from paceline.cli.cluster_options import (
+    AsJson,
+    Cores,
+    DraftWeights,
+    ModelOptions,
+    PairName,
+    TargetWeights,
+    assign_cores,
+    set_up_models,
+)
+from paceline.cli.failure import FAILURE_EXIT_CODE
+from paceline.client.orchestrator import Orchestrator, connect
+from paceline.errors import ConfigError
+from paceline.local.cluster import LocalCluster
+from paceline.local.plan import ClusterConfig
+from paceline.local.supervisor import run_in_cluster
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def bench(
+    pair: PairName = "reference",
+    target: Annotated[str | None, typer.Option(help="Target model, with --draft.")] = None,
+    draft: Annotated[str | None, typer.Option(help="Draft model, with --target.")] = None,
+    target_weights: TargetWeights = "int8",
+    draft_weights: DraftWeights = "int4",
+    cores: Cores = None,
+    prompts: Annotated[
+        str,
+        typer.Option(help="code, prose, chat, summary, japanese, several with commas, all, or a .toml file."),
+    ] = "code",
+    num_draft_tokens: Annotated[
+        str, typer.Option(help="Draft tokens a round; several with commas are compared.")
+    ] = "3,5,8",
+    max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens of each answer.")] = 96,
+    sessions: Annotated[int, typer.Option(min=1, max=256, help="Sessions at once.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each prompt is measured each way.")] = 3,
+    as_json: AsJson = False,
+    output: Annotated[Path | None, typer.Option(help="Write the JSON here too.", dir_okay=False)] = None,
+) -> None:
+    """Measure tokens per second of the target alone and with a draft, interleaved, and compare the token ids."""
+    plan = BenchPlan(
+        read_prompts(prompts),
+        _variants(num_draft_tokens),
+        max_tokens,
+        num_sessions=sessions,
+        num_repeats=repeats,
+    )
+    assignment = assign_cores(cores)
+    options = ModelOptions(pair, target_weights, draft_weights, target, draft)
+    report = asyncio.run(_Bench(replace(set_up_models(options), cores=assignment), plan).run())
+    document = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
+    if output is not None:
+        output.write_text(f"{document}\n", encoding="utf-8")
+    if as_json:
+        print(document)
+    else:
+        _print(report)
+    if not report.is_identical:
+        raise typer.Exit(FAILURE_EXIT_CODE)
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """What is measured."""
+
+    prompts: Sequence[BenchPrompt]
+    variants: Sequence[Variant]
+    max_tokens: int
+    num_sessions: int
+    num_repeats: int
+
+
+class _Bench:
+    """One run of the command."""
+
+    def __init__(self, config: ClusterConfig, plan: BenchPlan) -> None:
+        self._config = config
+        self._plan = plan
+        self._lines = ClusterLines()
+
+    async def run(self) -> Report:
+        return await run_in_cluster(self._config, self._measure, self._lines.show_ready, self._lines.show_end)
+
+    async def _measure(self, cluster: LocalCluster, directory: Path) -> Report:
+        plan = self._plan
+        async with connect(cluster.address) as orchestrator:
+            warm_up = await self._warm_up(orchestrator)
+            trials = await self._run_trials(orchestrator)
+            return Report(
+                this_command(),
+                this_machine(),
+                versions(),
+                self._config.cores.describe(),
+                await orchestrator.served_models(),
+                plan.max_tokens,
+                plan.num_sessions,
+                plan.num_repeats,
+                spread_of(warm_up),
+                results_of(trials),
+            )
+
+    async def _warm_up(self, orchestrator: Orchestrator) -> list[float]:
+        """Bring every prompt into the caches of both pools, so that no variant pays for being the first.
+
+        Returns the seconds until the first token of each prompt.
+        """
+        variant = max(self._plan.variants, key=lambda one: one.num_draft_tokens)
+        requests = [bench_request(prompt, variant, max_tokens=2) for prompt in self._plan.prompts]
+        completions = [await orchestrator.complete(request) for request in requests]
+        return [one.time_to_first_token_seconds for one in completions]
+
+    async def _run_trials(self, orchestrator: Orchestrator) -> list[Trial]:
+        plan = self._plan
+        planned = list(plan_trials(plan.prompts, plan.variants, plan.num_repeats, plan.num_sessions))
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+            task = bars.add_task("measuring", total=len(planned))
+            trials: list[Trial] = []
+            for one in planned:
+                bars.update(task, description=_describe(one))
+                trials.append(await run_trial(orchestrator, one, plan.max_tokens))
+                bars.advance(task)
+            return trials
+
+
+def _variants(text: str) -> list[Variant]:
+    numbers = text.split(",")
+    if not all(number.isdecimal() and 1 <= int(number) <= 64 for number in numbers):
+        raise ConfigError(
+            f"--num-draft-tokens {text}: write numbers from 1 to 64, as in 3,5,8", setting="num_draft_tokens"
+        )
+    return [TARGET_ONLY, *(Variant(number) for number in sorted({int(number) for number in numbers}))]
+
+
+def _describe(plan: PlannedTrial) -> str:
+    return f"{plan.prompts[0].kind} {plan.prompts[0].name}, {plan.variant.name}"
+
+
+def _print(report: Report) -> None:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 132)
+    for line in report.header_lines():
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(report.table())
+    for line in report.footer_lines():
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What `paceline bench` measures, and how it is told."""

@@ -1,0 +1,119 @@
+"""A benchmark as a table for people and as JSON for programs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from rich import box
+from rich.table import Table
+
+from paceline.cli.benchmark.machine import Machine
+from paceline.cli.benchmark.result import VariantResult
+from paceline.cli.benchmark.spread import Spread
+from paceline.client.served_model import ServedModel, ServedModels
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a benchmark has to tell."""
+
+    command: str
+    machine: Machine
+    versions: dict[str, str]
+    cores: str
+    models: ServedModels
+    max_tokens: int
+    num_sessions: int
+    num_repeats: int
+    cold_time_to_first_token_seconds: Spread | None
+    results: Sequence[VariantResult]
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether every completion of every variant had the target's own ids."""
+        return all(result.is_identical for result in self.results)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report for `json.dumps`; times in seconds, rates in tokens a second."""
+        return {**asdict(self), "is_identical": self.is_identical}
+
+    def header_lines(self) -> list[str]:
+        """Return what was measured, and on what."""
+        machine = self.machine
+        return [
+            f"command   {self.command}",
+            (f"machine   {machine.cpu}, {machine.num_usable_cores} of {machine.num_cores} cores usable, "
+            f"{machine.memory_gib} GiB, Linux {machine.kernel}"),
+            f"versions  {', '.join(f'{name} {number}' for name, number in self.versions.items())}",
+            f"target    {_describe(self.models.target)}",
+            f"draft     {_describe(self.models.draft) if self.models.draft else 'none'}",
+            f"cores     {self.cores or 'not pinned'}",
+            (f"each      {self.max_tokens} tokens at most, {self.num_sessions} at once, "
+            f"{self.num_repeats} repeats, prompts warm in both caches"),
+        ]
+
+    def table(self) -> Table:
+        """Return one row for each kind of prompt and variant."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("prompts")
+        table.add_column("variant", no_wrap=True)
+        for heading in (
+            "tok/s",
+            "speed-up",
+            "after 1st",
+            "accepted",
+            "a round",
+            "1st token",
+            "ms/tok p50 p95",
+            "identical",
+        ):
+            table.add_column(heading, justify="right")
+        for result in self.results:
+            table.add_row(*_row(result))
+        return table
+
+    def footer_lines(self) -> list[str]:
+        """Return how to read the table, and whether all ids were the same."""
+        num_tokens = sum(result.num_tokens_compared for result in self.results)
+        lines = [
+            ("median (quartiles); tok/s: from request to last token; after 1st: speed-up once the first is here; "
+            "a round: tokens that a round with a draft brings"),
+            f"identical: {'yes' if self.is_identical else 'NO'} ({num_tokens} token ids compared)",
+        ]
+        if self.cold_time_to_first_token_seconds is not None:
+            seconds = self.cold_time_to_first_token_seconds.median
+            lines.insert(1, f"first token of a prompt that no cache holds: {seconds:.2f} s (median)")
+        return lines
+
+
+def _row(result: VariantResult) -> list[str]:
+    first = result.time_to_first_token_seconds
+    return [
+        result.kind,
+        result.variant.name,
+        _spread(result.tokens_per_second, ".1f"),
+        _spread(result.speed_up, ".2f"),
+        f"{result.decode_speed_up.median:.2f}" if result.decode_speed_up else NOTHING,
+        f"{result.acceptance:.0%}" if result.acceptance is not None else NOTHING,
+        f"{result.mean_accepted_length:.2f}" if result.mean_accepted_length is not None else NOTHING,
+        f"{first.median:.2f} s" if first else NOTHING,
+        " ".join(_milliseconds(one) for one in (result.token_seconds_p50, result.token_seconds_p95)),
+        f"{result.num_identical}/{result.num_completions}",
+    ]
+
+
+def _spread(spread: Spread | None, digits: str) -> str:
+    if spread is None:
+        return NOTHING
+    return f"{spread.median:{digits}} ({spread.low:{digits}}-{spread.high:{digits}})"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return NOTHING if seconds is None else f"{seconds * 1000:.0f}"
+
+
+def _describe(model: ServedModel) -> str:
+    invariant = "batch-invariant" if model.is_batch_invariant else "NOT batch-invariant"
+    precision = f"{model.compute_precision}/{model.kv_precision} on {model.device}"
+    return f"{model.name} {model.weights}, {precision}, {invariant}"
