@@ -88,7 +88,8 @@ class Runner:
         inputs = [one for one in self._compiled.inputs if "_cache." in one.any_name]
         shapes = {one.any_name: [size.get_length() for size in one.partial_shape[1:]] for one in inputs}
         sizes = {one.any_name: _num_bytes(shapes[one.any_name], one.element_type) for one in inputs}
-        self.block_size = shapes["key_cache.0"][1]
+        # Not the keys' shape: u8 keys are quantised by channel and keep scales in rows of their own.
+        self.block_size = shapes["value_cache.0"][1]
         self.kv_bytes_per_token = sum(sizes.values()) // self.block_size
         self.num_blocks = kv_cache_bytes // sum(sizes.values())
         if self.num_blocks < MIN_BLOCKS:

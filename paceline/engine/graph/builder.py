@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
-from openvino.op import _PagedAttentionExtension as PagedAttention  # pyright: ignore
+from openvino.op import _PagedAttentionExtension as PagedAttention  # pyright: ignore[reportAttributeAccessIssue]
 
 from paceline.engine.graph.architecture import Architecture
 from paceline.engine.graph.linear import embed, linear, scalar
@@ -59,7 +59,7 @@ def build_graph(architecture: Architecture, weights: Weights) -> ov.Model:
     logits = linear(weights, head_name(architecture), _norm(architecture, weights, "output_norm", chosen))
     logits.output(0).get_tensor().set_names({"logits"})
     # openvino's own type stubs disagree about the class of a model.
-    return ov.Model([ops.result(logits)], [*inputs.values(), *caches], architecture.family)  # pyright: ignore
+    return ov.Model([ops.result(logits)], [*inputs.values(), *caches], architecture.family)  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def head_name(architecture: Architecture) -> str:
