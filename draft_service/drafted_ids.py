@@ -58,6 +58,10 @@ class DraftedIds:
 
     @property
     def _num_certain(self) -> int:
-        if self._latest is None or self._latest.future.done():
+        if self._latest is None:
             return len(self._base)
-        return self._latest.work.position
+        future = self._latest.future
+        if not future.done() or future.exception() is not None:
+            return self._latest.work.position
+        # The last id may have been chosen and not yet appended.
+        return len(self._base) + max(0, len(self._latest.chosen_ids) - 1)
