@@ -11,16 +11,16 @@ from time import monotonic_ns
 from typing import Literal, Self
 
 from paceline.engine.admission import Limits, admit
-from paceline.engine.batch import chunked_batch, split_batch
+from paceline.engine.batch import Rows, chunked_batch, split_batch
 from paceline.engine.block_pool import BlockPool
-from paceline.engine.errors import EngineStoppedError, SelfTestError, SequenceClosedError
+from paceline.engine.errors import EngineFailedError, EngineStoppedError, SelfTestError, SequenceClosedError
 from paceline.engine.precision import choose_precision
 from paceline.engine.runner import Runner, RunnerConfig, load_model
 from paceline.engine.scheduling import RowBudget, plan_step
 from paceline.engine.self_test import SelfTestReport, check_finite, run_self_test
 from paceline.engine.sequence import Sequence
-from paceline.engine.task import Task
-from paceline.engine.work import Work, WorkHandle
+from paceline.engine.task import Pass, Task
+from paceline.engine.work import Logits, Work, WorkHandle
 from paceline.errors import PacelineError
 
 __all__ = ["CacheUsage", "Engine", "EngineConfig", "EngineInfo", "SelfTestReport"]
@@ -112,6 +112,7 @@ class Engine:
         self._waiting: list[WorkHandle] = []
         self._tasks: list[Task] = []
         self._num_steps = 0
+        self._ended_by: PacelineError | None = None
         self._thread = Thread(target=self._run, name="engine-scheduler", daemon=True)
         self._thread.start()
 
@@ -174,8 +175,8 @@ class Engine:
         """Hand work to the scheduler. Errors arrive in the handle's future."""
         handle = WorkHandle(work, self._wake)
         with self._inbox.changed:
-            if self._inbox.is_stopping:
-                handle.future.set_exception(_stopped())
+            if self._inbox.is_stopping or self._ended_by is not None:
+                handle.future.set_exception(self._ended_by or _stopped())
             else:
                 self._inbox.handles.append(handle)
                 self._wake()
@@ -185,6 +186,11 @@ class Engine:
         """Count the blocks; a snapshot while works run."""
         pool = self._pool
         return CacheUsage(pool.num_blocks - 1, pool.num_free, pool.num_idle, pool.num_used, pool.block_size)
+
+    @property
+    def failure(self) -> PacelineError | None:
+        """What ended the engine, None while it serves: the process should then stop being healthy."""
+        return self._ended_by
 
     def close(self) -> None:
         """End the scheduler thread after the running pass; works that have not ended fail with EngineStoppedError."""
@@ -199,12 +205,28 @@ class Engine:
             self._inbox.changed.notify()
 
     def _run(self) -> None:
-        while self._take_in():
-            self._admit()
-            self._step()
-            self._hand_out()
-        for handle in [*self._waiting, *(task.handle for task in self._tasks)]:
-            handle.future.set_exception(_stopped())
+        ending: PacelineError = _stopped()
+        try:
+            while self._take_in():
+                self._admit()
+                self._step()
+                self._hand_out()
+        except Exception as error:  # a pass that failed leaves a cache that nobody can trust
+            ending = EngineFailedError(f"The engine failed: {error}. Go on with another replica.")
+            ending.__cause__ = error
+        self._end(ending)
+
+    def _end(self, error: PacelineError) -> None:
+        """Answer everything that is left, and all that still comes, with an error."""
+        with self._inbox.changed:
+            self._ended_by = error
+            left, self._inbox.handles = self._inbox.handles, []
+        for handle in [*self._waiting, *left]:
+            if handle.future.set_running_or_notify_cancel():
+                handle.future.set_exception(error)
+        for task in self._tasks:
+            task.fail(error)
+        self._tasks, self._waiting = [], []
 
     def _take_in(self) -> bool:
         """Wait for something to do, and empty the inbox; False means stop."""
@@ -271,8 +293,16 @@ class Engine:
         first = 0
         for task, rows in running:
             part = logits[first : first + rows.num_logits]
-            task.apply(rows, part, self._num_steps, batch.num_rows, started_ns)
+            self._apply(task, rows, part, Pass(self._num_steps, batch.num_rows, started_ns))
             first += rows.num_logits
+
+    def _apply(self, task: Task, rows: Rows, logits: Logits, step: Pass) -> None:
+        """A selector that fails ends its own work and no other."""
+        try:
+            task.apply(rows, logits, step)
+        except Exception as error:
+            self._tasks.remove(task)
+            task.fail(error)
 
     def _hand_out(self) -> None:
         done = [task for task in self._tasks if not task.num_pending]

@@ -39,6 +39,12 @@ class EngineStoppedError(PacelineError):
     reason = "DRAINING"
 
 
+class EngineFailedError(PacelineError):
+    """A forward pass failed; the engine serves no more, and its process should be restarted."""
+
+    reason = "ENGINE_FAILED"
+
+
 class UnsupportedModelError(PacelineError):
     """The model directory holds no model that this engine can build (`path`, and what is missing)."""
 

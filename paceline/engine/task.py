@@ -1,6 +1,7 @@
 """One admitted work on its way through the forward passes."""
 
 from time import monotonic_ns
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,6 +9,14 @@ from paceline.engine.admission import Admitted
 from paceline.engine.batch import Rows
 from paceline.engine.scheduling import Due
 from paceline.engine.work import Logits, TokenIds, WorkHandle, WorkResult, WorkTiming
+
+
+class Pass(NamedTuple):
+    """One forward pass."""
+
+    step: int  # its number
+    batch_rows: int  # rows of all sequences, padding included
+    started_ns: int  # on the monotonic clock
 
 
 class Task:
@@ -42,13 +51,13 @@ class Task:
         num_logits = min(num_rows, stop - self._first_selected) if self.handle.work.num_selected else 0
         return Rows(self.sequence.token_ids[start:stop], start, self.sequence.blocks, max(0, num_logits))
 
-    def apply(self, part: Rows, logits: Logits, step: int, batch_rows: int, started_ns: int) -> None:
-        """Take in a pass that has run: its rows, the logits [part.num_logits, vocab_size] and when it started."""
+    def apply(self, part: Rows, logits: Logits, ran: Pass) -> None:
+        """Take in a pass that has run: our rows of it and their logits [part.num_logits, vocab_size]."""
         if not self._num_steps:
-            self._started_ns = started_ns
+            self._started_ns = ran.started_ns
         self._num_steps += 1
-        self._batch_rows = batch_rows
-        self.sequence.last_step = step
+        self._batch_rows = ran.batch_rows
+        self.sequence.last_step = ran.step
         self.sequence.advance(len(part.token_ids))
         if part.num_logits:
             positions = np.arange(part.num_logits) + self.sequence.num_computed - part.num_logits + 1
