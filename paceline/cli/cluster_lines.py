@@ -16,7 +16,7 @@ class ClusterLines:
     def show_ready(self, status: ProcessStatus) -> None:
         """Print the line of a process that serves."""
         self.ready.append(status)
-        address = status.address if "://" not in status.address else status.address.partition("://")[0]
+        address = "unix socket" if status.address.startswith("unix:") else status.address
         self._console.print(
             f"[green]✓[/green] {status.name:<13} pid {status.pid:<8} {address:<17} {status.about}, "
             f"ready in {status.seconds:.1f} s"

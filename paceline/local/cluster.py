@@ -114,20 +114,21 @@ class LocalCluster:
     async def _start_redis(self, stack: AsyncExitStack) -> str:
         started = monotonic()
         server = await stack.enter_async_context(self._redis())
-        child = server.process
-        self._on_ready(
-            ProcessStatus(
-                child.name, child.pid, server.url, "embedded, append-only file", monotonic() - started
-            )
-        )
+        about, seconds = "embedded, append-only file", monotonic() - started
+        self._on_ready(ProcessStatus("redis", server.process.pid, server.url, about, seconds))
         return server.url
 
     @asynccontextmanager
     async def _redis(self) -> AsyncGenerator[RedisServer]:
-        async with redis_server(self._directory / "redis", self._directory / "redis.log") as server:
-            self._children.append(server.process)
-            yield server
-        self._report_end(server.process)
+        process: ChildProcess | None = None
+        try:
+            async with redis_server(self._directory / "redis", self._directory / "redis.log") as server:
+                process = server.process
+                self._children.append(process)
+                yield server
+        finally:
+            if process is not None:
+                self._report_end(process)
 
     def _plan(self, redis_url: str) -> ClusterPlan:
         if self._config.listen is not None:
