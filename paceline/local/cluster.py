@@ -1,19 +1,18 @@
 """A cluster on one machine, as separate processes: Redis, targets, drafts and an orchestrator."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
-from paceline.local.errors import AddressInUseError, NotReadyError, ProcessFailedError
+from paceline.local.errors import NotReadyError, ProcessFailedError
 from paceline.local.health import is_serving
+from paceline.local.listen_address import free_ports, require_free
 from paceline.local.plan import (
     KILL_AFTER_SECONDS,
-    LOOPBACK,
     ClusterConfig,
     ClusterPlan,
     Service,
@@ -78,6 +77,8 @@ class LocalCluster:
         Raises AddressInUseError, ProcessFailedError or NotReadyError, with everything stopped again.
         """
         async with AsyncExitStack() as stack:
+            if self._config.listen is not None:
+                require_free(self._config.listen)
             redis_url = self._config.redis_url or await self._start_redis(stack)
             plan = self._plan(redis_url)
             await self._start_all(stack, plan.targets + plan.drafts)
@@ -131,8 +132,6 @@ class LocalCluster:
                 self._report_end(process)
 
     def _plan(self, redis_url: str) -> ClusterPlan:
-        if self._config.listen is not None:
-            _require_free(self._config.listen)
         return plan_cluster(self._config, free_ports(num_ports(self._config)), redis_url)
 
     async def _start_all(self, stack: AsyncExitStack, services: Sequence[Service]) -> None:
@@ -172,26 +171,6 @@ class LocalCluster:
             return
         self._reported_pids.add(child.pid)
         self._on_end(ProcessEnd(child.name, child.pid, child.exit_code))
-
-
-def free_ports(num_wanted: int) -> list[int]:
-    """Return different ports of the loopback interface that were free a moment ago."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(num_wanted)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-def _require_free(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        # As the server will do: connections of a server that has just ended do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError as error:
-            raise AddressInUseError(address) from error
 
 
 def _pool_of(child: ChildProcess) -> str:

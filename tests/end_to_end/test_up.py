@@ -111,9 +111,11 @@ class TestMistakes:
         ("arguments", "advice"),
         [
             (["--pair", "huge"], "reference, tiny"),
-            (["--cores", "draft=0,gpu=1"], "draft=0"),
+            (["--cores", "gpu=1"], "draft=0"),
             (["--cores", "draft=9999"], "not among the cores"),
             (["--target", "smollm2-135m-instruct"], "--draft"),
+            (["--pair", "tiny", "--listen", "7000"], "HOST:PORT"),
+            (["--pair", "tiny", "--listen", "192.0.2.1:7000"], "cannot listen there"),
             (["--target-replicas", "0"], "--target-replicas"),
             (["--num-draft-tokens", "0"], "--num-draft-tokens"),
         ],

@@ -109,7 +109,7 @@ async def test_cancelling_during_start_up_stops_everything(tmp_path: Path) -> No
     assert_nothing_runs(watched)
 
 
-async def test_an_address_that_is_taken_is_named_before_any_model_loads(tmp_path: Path) -> None:
+async def test_an_address_that_is_taken_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -118,7 +118,7 @@ async def test_an_address_that_is_taken_is_named_before_any_model_loads(tmp_path
         with pytest.raises(AddressInUseError, match="--listen"):
             async with watched.cluster.running():
                 pass
-    assert [child.name for child in watched.cluster.children] == ["redis"]
+    assert watched.cluster.children == ()
 
 
 @pytest.mark.parametrize("victim", ["redis", "target-0", "orchestrator"])
