@@ -1,0 +1,95 @@
+"""The options of the orchestrator."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from paceline.serving.config import Address, Addresses, ServiceConfig
+from paceline.serving.session_point import MAX_ROUND_TOKENS
+
+
+class OrchestratorConfig(ServiceConfig):
+    """Runs the speculative rounds between clients and the two pools of replicas."""
+
+    program: ClassVar[str] = "orchestrator"
+    model_config = SettingsConfigDict(env_prefix="PACELINE_ORCHESTRATOR_")
+
+    listen: Annotated[Address, Field(description="Address to listen on, HOST:PORT.")]
+    target_addresses: Annotated[
+        Addresses, Field(description="Target replicas, HOST:PORT with commas between them.", min_length=1)
+    ]
+    draft_addresses: Annotated[
+        Addresses, Field(description="Draft replicas; without any the target decodes alone.")
+    ] = ()
+    redis_url: Annotated[
+        str, Field(description="Redis that holds the sessions, redis://HOST:PORT.", min_length=1)
+    ]
+    prefix: Annotated[str, Field(description="What every key in Redis starts with.", min_length=1)] = (
+        "paceline"
+    )
+    model: Annotated[
+        str,
+        Field(
+            description="The target's catalogue name or prepared directory: for its tokenizer.", min_length=1
+        ),
+    ]
+    weights: Annotated[
+        Literal["f16", "int8", "int4"], Field(description="Format of the weights that the target serves.")
+    ] = "int8"
+
+    speculation: Annotated[
+        Literal["fixed", "off"], Field(description="Whether requests that do not say so are speculated on.")
+    ] = "fixed"
+    num_draft_tokens: Annotated[
+        int, Field(description="Draft tokens a round.", ge=1, le=MAX_ROUND_TOKENS)
+    ] = 5
+    max_draft_tokens: Annotated[
+        int,
+        Field(description="Most draft tokens a round that a request may ask for.", ge=1, le=MAX_ROUND_TOKENS),
+    ] = MAX_ROUND_TOKENS
+    max_ahead_tokens: Annotated[
+        int,
+        Field(description="Tokens that the draft may go on past its proposal.", ge=0, le=MAX_ROUND_TOKENS),
+    ] = 6
+    max_sessions: Annotated[int, Field(description="Most generations at once.", ge=1)] = 256
+    max_tokens: Annotated[int, Field(description="Most tokens that one request generates.", ge=1)] = 4096
+
+    max_uncommitted_rounds: Annotated[
+        int, Field(description="Rounds of a session that may run ahead of Redis.", ge=1)
+    ] = 4
+    max_unsent_rounds: Annotated[
+        int, Field(description="Rounds of a session that may wait for a slow client.", ge=1)
+    ] = 16
+    draft_patience_seconds: Annotated[
+        float, Field(description="Seconds after which a round goes on without the draft.", gt=0)
+    ] = 2.0
+    draft_cool_down_seconds: Annotated[
+        float,
+        Field(description="Seconds that a failing draft is left alone; doubles with each failure.", ge=0),
+    ] = 0.5
+    max_draft_cool_down_seconds: Annotated[
+        float, Field(description="Most seconds that a failing draft is left alone.", ge=0)
+    ] = 30.0
+    target_deadline_seconds: Annotated[
+        float, Field(description="Seconds after which a target that is silent counts as gone.", gt=0)
+    ] = 120.0
+    failover_wait_seconds: Annotated[
+        float, Field(description="Seconds to wait for another target when one is gone.", ge=0)
+    ] = 5.0
+    max_failovers: Annotated[
+        int, Field(description="Most times that one generation moves to another target.", ge=0)
+    ] = 3
+
+    session_ttl_seconds: Annotated[
+        int, Field(description="Seconds after its last change that Redis keeps a session.", ge=1)
+    ] = 3600
+    lease_seconds: Annotated[
+        float, Field(description="Seconds after its last change that a session is ours.", gt=0)
+    ] = 10.0
+    redis_timeout_seconds: Annotated[
+        float, Field(description="Seconds that one attempt at a Redis command may take.", gt=0)
+    ] = 1.0
+    redis_retries: Annotated[
+        int, Field(description="Further attempts after a Redis command failed.", ge=0)
+    ] = 3

@@ -1,0 +1,85 @@
+"""Events of a generation to the messages that clients get."""
+
+from paceline.client.generation import (
+    FinishReason,
+    GenerationEvent,
+    GenerationStarted,
+    GenerationSummary,
+    TokenChunk,
+    TokenOrigin,
+)
+from paceline.v1 import orchestrator_service_pb2 as messages
+
+_ORIGINS = {
+    TokenOrigin.ACCEPTED: messages.TOKEN_ORIGIN_ACCEPTED,
+    TokenOrigin.RECOVERED: messages.TOKEN_ORIGIN_RECOVERED,
+    TokenOrigin.BONUS: messages.TOKEN_ORIGIN_BONUS,
+    TokenOrigin.TARGET: messages.TOKEN_ORIGIN_TARGET,
+}
+_FINISH_REASONS = {
+    FinishReason.STOP: messages.FINISH_REASON_STOP,
+    FinishReason.LENGTH: messages.FINISH_REASON_LENGTH,
+    FinishReason.CONTEXT: messages.FINISH_REASON_CONTEXT,
+}
+
+
+def event_message(event: GenerationEvent) -> messages.GenerateResponse:
+    """Return an event as its message."""
+    match event:
+        case GenerationStarted():
+            return messages.GenerateResponse(
+                started=messages.GenerationStarted(
+                    session_id=event.session_id,
+                    num_prompt_tokens=event.num_prompt_tokens,
+                    model=event.model,
+                    seed=event.seed,
+                )
+            )
+        case TokenChunk():
+            return messages.GenerateResponse(chunk=_chunk(event))
+        case GenerationSummary():
+            return messages.GenerateResponse(summary=_summary(event))
+
+
+def _chunk(chunk: TokenChunk) -> messages.TokenChunk:
+    return messages.TokenChunk(
+        position=chunk.position,
+        tokens=[
+            messages.GeneratedToken(id=token.id, text=token.text, origin=_ORIGINS[token.origin])
+            for token in chunk.tokens
+        ],
+        text=chunk.text,
+        round=chunk.round,
+        num_accepted=chunk.num_accepted,
+    )
+
+
+def _summary(summary: GenerationSummary) -> messages.GenerationSummary:
+    usage, speculation, timing = summary.usage, summary.speculation, summary.timing
+    return messages.GenerationSummary(
+        finish_reason=_FINISH_REASONS[summary.finish_reason],
+        usage=messages.Usage(
+            num_prompt_tokens=usage.num_prompt_tokens,
+            num_completion_tokens=usage.num_completion_tokens,
+            num_cached_prompt_tokens=usage.num_cached_prompt_tokens,
+        ),
+        speculation=messages.SpeculationSummary(
+            num_rounds=speculation.num_rounds,
+            num_draft_tokens=speculation.num_draft_tokens,
+            num_accepted_tokens=speculation.num_accepted_tokens,
+            num_drafted_per_position=speculation.num_drafted_per_position,
+            num_accepted_per_position=speculation.num_accepted_per_position,
+            num_ahead_tokens=speculation.num_ahead_tokens,
+            num_degraded_rounds=speculation.num_degraded_rounds,
+        ),
+        timing=messages.GenerationTiming(
+            time_to_first_token_seconds=timing.time_to_first_token_seconds,
+            time_per_output_token_seconds=timing.time_per_output_token_seconds,
+            total_seconds=timing.total_seconds,
+            draft_seconds=timing.draft_seconds,
+            verify_seconds=timing.verify_seconds,
+            queue_seconds=timing.queue_seconds,
+            network_seconds=timing.network_seconds,
+            commit_seconds=timing.commit_seconds,
+        ),
+    )

@@ -1,0 +1,127 @@
+"""What a generation measures of itself, for its summary."""
+
+import time
+from collections import Counter
+from typing import NamedTuple
+
+from orchestrator.rounds import Proposal, RoundTiming, Verdict
+from orchestrator.session_draft import NoProposal
+from paceline.client.generation import (
+    FinishReason,
+    GenerationSummary,
+    GenerationTiming,
+    SpeculationSummary,
+    Usage,
+)
+
+
+class TimeSplit(NamedTuple):
+    """Seconds of a round trip, by where they went."""
+
+    compute: float
+    queue: float
+    network: float
+
+
+def split_time(elapsed: float, timing: RoundTiming) -> TimeSplit:
+    """Split the seconds that a round waited for a replica; what the replica did before does not count.
+
+    Example: waited 5 ms for an answer that took 3 ms of computing and 1 ms in the queue -> network 1 ms.
+    """
+    compute = min(timing.compute_seconds, elapsed)
+    queue = min(timing.queue_seconds, elapsed - compute)
+    return TimeSplit(compute, queue, elapsed - compute - queue)
+
+
+class Measurements:
+    """Counts and seconds of one generation; its clock starts when the request is received."""
+
+    def __init__(self) -> None:
+        self._received_at = time.monotonic()
+        self._first_sent_at: float | None = None
+        self._num_rounds = 0
+        self._num_draft_tokens = 0
+        self._num_accepted_tokens = 0
+        self._num_ahead_tokens = 0
+        self._num_cached_prompt_tokens = 0
+        self._num_drafted_per_position: Counter[int] = Counter()
+        self._num_accepted_per_position: Counter[int] = Counter()
+        self._num_degraded_rounds: Counter[str] = Counter()
+        self._draft_seconds = 0.0
+        self._verify_seconds = 0.0
+        self._queue_seconds = 0.0
+        self._network_seconds = 0.0
+        self._commit_seconds = 0.0
+
+    def note_proposal(self, elapsed: float, outcome: Proposal | NoProposal) -> None:
+        """Note what a round that wanted a draft got, and how many seconds it waited for it."""
+        if isinstance(outcome, NoProposal):
+            self._num_degraded_rounds[outcome.reason] += 1
+            self._network_seconds += elapsed
+            return
+        split = split_time(elapsed, outcome.timing)
+        self._draft_seconds += split.compute
+        self._queue_seconds += split.queue
+        self._network_seconds += split.network
+        self._num_ahead_tokens += outcome.num_ahead_tokens
+
+    def note_verdict(self, elapsed: float, num_draft_ids: int, verdict: Verdict) -> None:
+        """Note a verdict and how many seconds the round waited for it."""
+        split = split_time(elapsed, verdict.timing)
+        self._verify_seconds += split.compute
+        self._queue_seconds += split.queue
+        self._network_seconds += split.network
+        if self._num_rounds == 0:
+            self._num_cached_prompt_tokens = verdict.timing.num_cached_tokens
+        self._num_rounds += 1
+        self._num_draft_tokens += num_draft_ids
+        self._num_accepted_tokens += verdict.num_accepted
+        self._num_drafted_per_position.update(range(num_draft_ids))
+        self._num_accepted_per_position.update(range(verdict.num_accepted))
+
+    def note_commit(self, elapsed: float) -> None:
+        """Note how many seconds the rounds waited for Redis."""
+        self._commit_seconds += elapsed
+
+    def note_sent(self) -> None:
+        """Note that tokens are about to be sent."""
+        if self._first_sent_at is None:
+            self._first_sent_at = time.monotonic()
+
+    def summary(
+        self, finish_reason: FinishReason, num_prompt_tokens: int, num_completion_tokens: int
+    ) -> GenerationSummary:
+        """Return the summary of a generation that ends now."""
+        usage = Usage(
+            num_prompt_tokens, num_completion_tokens, min(self._num_cached_prompt_tokens, num_prompt_tokens)
+        )
+        return GenerationSummary(
+            finish_reason, usage, self._speculation(), self._timing(num_completion_tokens)
+        )
+
+    def _speculation(self) -> SpeculationSummary:
+        places = range(len(self._num_drafted_per_position))
+        return SpeculationSummary(
+            self._num_rounds,
+            self._num_draft_tokens,
+            self._num_accepted_tokens,
+            tuple(self._num_drafted_per_position[place] for place in places),
+            tuple(self._num_accepted_per_position[place] for place in places),
+            self._num_ahead_tokens,
+            dict(self._num_degraded_rounds),
+        )
+
+    def _timing(self, num_tokens: int) -> GenerationTiming:
+        assert self._first_sent_at is not None, "every generation sends at least one token"
+        now = time.monotonic()
+        num_later_tokens = num_tokens - 1
+        return GenerationTiming(
+            self._first_sent_at - self._received_at,
+            (now - self._first_sent_at) / num_later_tokens if num_later_tokens else 0.0,
+            now - self._received_at,
+            self._draft_seconds,
+            self._verify_seconds,
+            self._queue_seconds,
+            self._network_seconds,
+            self._commit_seconds,
+        )

@@ -1,0 +1,174 @@
+"""One replica of a pool: connected, described, and connected again whenever it was gone."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+import grpc.aio
+import structlog
+
+from orchestrator.circuit_breaker import CircuitBreaker
+from orchestrator.errors import ReplicaUnavailableError
+from orchestrator.release_line import ReleaseLine
+from orchestrator.replica_client import ReplicaClient, ReplicaDescription, SessionRelease
+from orchestrator.replica_stream import ReplicaStream
+from orchestrator.rounds import ProposalRequest, VerifyRound, key_of
+from paceline.errors import PacelineError
+from paceline.serving.status import error_reason
+
+Request = TypeVar("Request", VerifyRound, ProposalRequest)
+Answer = TypeVar("Answer")
+
+_KEEPALIVE_MS = 10_000
+_KEEPALIVE_TIMEOUT_MS = 5_000
+_CHANNEL_OPTIONS = (
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ReconnectSettings:
+    """How often a replica that is gone is looked for: after a random part of a time that doubles."""
+
+    first_seconds: float = 0.05
+    last_seconds: float = 1.0
+    timeout_seconds: float = 5.0  # of GetModel and of a release
+
+
+class PoolGate(Protocol):
+    """What a replica asks of its pool."""
+
+    def admit(self, description: ReplicaDescription) -> None:
+        """Raise a PacelineError unless the pool can use such a replica."""
+        ...
+
+    def gained(self) -> None:
+        """Take note that a replica has become usable."""
+        ...
+
+
+class Replica(Generic[Request, Answer]):
+    """One address of a pool.
+
+    Attributes:
+        address: HOST:PORT.
+        description: What answers there; None while nothing does that the pool can use.
+        breaker: Open while the replica is better left alone though it is connected.
+        num_sessions: Sessions of this orchestrator that are bound to it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        make_client: Callable[[grpc.aio.Channel], ReplicaClient[Request, Answer]],
+        breaker: CircuitBreaker,
+        settings: ReconnectSettings,
+    ) -> None:
+        self.address = address
+        self.description: ReplicaDescription | None = None
+        self.breaker = breaker
+        self.num_sessions = 0
+        self._settings = settings
+        self._make_client = make_client
+        self._stream: ReplicaStream | None = None
+        self._releases = ReleaseLine(address, self._send_releases)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether new sessions may be bound to it now."""
+        return self.description is not None and not self.breaker.is_open(time.monotonic())
+
+    @contextmanager
+    def bound(self) -> Iterator[None]:
+        """Count a session as bound to this replica for as long as the block runs."""
+        self.num_sessions += 1
+        try:
+            yield
+        finally:
+            self.num_sessions -= 1
+
+    async def ask(self, request: Request) -> Answer:
+        """Have a round answered; raises ReplicaUnavailableError, or RoundFailedError where it was refused.
+
+        Cancelling it means that the session ends here: if the round has been sent, the session is released once
+        more when the answer is there, because the round may have overtaken the release.
+        """
+        stream, key = self._stream, key_of(request)
+        if stream is None:
+            message = f"the replica at {self.address} is not connected"
+            raise ReplicaUnavailableError(message, address=self.address)
+        answered = stream.send(key, self._client.message(request))
+        try:
+            result = await asyncio.shield(answered)
+        except asyncio.CancelledError:
+            if not stream.withdraw(key):
+                release = SessionRelease(key.session_id, request.point.epoch)
+                answered.add_done_callback(partial(self._release_again, release))
+            raise
+        return self._client.answer(result)
+
+    def release(self, session_id: str, epoch: int) -> None:
+        """Have a session's cache freed soon."""
+        self._releases.add(SessionRelease(session_id, epoch))
+
+    async def run(self, pool: PoolGate) -> None:
+        """Stay connected until cancelled."""
+        async with grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS) as channel:
+            self._client = self._make_client(channel)
+            try:
+                await self._stay_connected(pool)
+            finally:
+                await self._releases.drain()
+
+    async def _stay_connected(self, pool: PoolGate) -> None:
+        wait_seconds = self._settings.first_seconds
+        while True:
+            try:
+                await self._connect(pool)
+                wait_seconds = self._settings.first_seconds
+            except grpc.aio.AioRpcError as error:
+                reason, message, _ = error_reason(error)
+                _log.debug("replica_not_ready", address=self.address, reason=reason, message=message)
+            except PacelineError as error:
+                _log.warning(
+                    "replica_refused", address=self.address, reason=error.reason, message=error.message
+                )
+            await asyncio.sleep(random.uniform(0.5, 1.0) * wait_seconds)  # noqa: S311, jitter
+            wait_seconds = min(2 * wait_seconds, self._settings.last_seconds)
+
+    async def _connect(self, pool: PoolGate) -> None:
+        """Serve rounds over one connection until it breaks."""
+        description = await self._client.describe(self._settings.timeout_seconds)
+        pool.admit(description)
+        _log.info("replica_ready", address=self.address, replica_id=description.owner.replica_id)
+        self._stream = ReplicaStream(self.address, self._client.open_stream(), self._client)
+        self.description = description
+        self.breaker.succeed()
+        pool.gained()
+        try:
+            await self._stream.run()
+        finally:
+            self.description = self._stream = None
+            _log.info("replica_gone", address=self.address)
+
+    async def _send_releases(self, releases: Sequence[SessionRelease]) -> None:
+        await self._client.release(releases, self._settings.timeout_seconds)
+
+    def _release_again(self, release: SessionRelease, answered: asyncio.Future[Any]) -> None:
+        if answered.exception() is None:
+            self._releases.add(release)

@@ -1,0 +1,204 @@
+"""The two kinds of replicas on the wire: their messages stop here."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import grpc.aio
+
+from orchestrator.errors import ReplicaUnavailableError, RoundFailedError
+from orchestrator.replica_stream import ResultMessage
+from orchestrator.rounds import Proposal, ProposalRequest, RoundTiming, Verdict, VerifyRound
+from orchestrator.session_record import CacheOwner
+from paceline.errors import PacelineError
+from paceline.serving.session_point import SessionPoint
+from paceline.v1 import (
+    draft_service_pb2,
+    draft_service_pb2_grpc,
+    model_pb2,
+    round_pb2,
+    target_service_pb2,
+    target_service_pb2_grpc,
+)
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+_NS = 1e-9
+# The replica no longer serves the session, and another one can: it drains, or has let the session go.
+_GONE_REASONS = frozenset({"DRAINING", "MODEL_NOT_READY", "SUPERSEDED"})
+
+
+@dataclass(frozen=True)
+class SessionRelease:
+    """A session whose cache is no longer needed, under the epoch that we owned it."""
+
+    session_id: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class ReplicaDescription:
+    """The process behind an address and the model that it hosts, as it came, to be passed on by GetModel."""
+
+    owner: CacheOwner
+    model: model_pb2.ModelInfo
+
+
+class ReplicaClient(ABC, Generic[Request, Answer]):
+    """What our side says to one replica; gRPC's errors pass through."""
+
+    @abstractmethod
+    async def describe(self, timeout_seconds: float) -> ReplicaDescription:
+        """Return what the replica is."""
+
+    @abstractmethod
+    def open_stream(self) -> Any:
+        """Open the stream of rounds."""
+
+    @abstractmethod
+    async def release(self, releases: Sequence[SessionRelease], timeout_seconds: float) -> None:
+        """Free the caches of sessions."""
+
+    @abstractmethod
+    def frame(self, messages: Sequence[Any]) -> Any:
+        """Return a frame of request messages."""
+
+    @abstractmethod
+    def results(self, frame: Any) -> Iterable[ResultMessage]:
+        """Return the result messages of a frame."""
+
+    @abstractmethod
+    def message(self, request: Request) -> Any:
+        """Return a request as its message."""
+
+    @abstractmethod
+    def answer(self, result: Any) -> Answer:
+        """Return what came of a round; raises RoundFailedError where it was refused."""
+
+
+class TargetClient(ReplicaClient[VerifyRound, Verdict]):
+    """TargetService."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = target_service_pb2_grpc.TargetServiceStub(channel)
+
+    async def describe(self, timeout_seconds: float) -> ReplicaDescription:
+        """GetModel."""
+        request = target_service_pb2.TargetServiceGetModelRequest()
+        return _description(await self._stub.GetModel(request, timeout=timeout_seconds))
+
+    def open_stream(self) -> Any:
+        """Verify."""
+        return self._stub.Verify()
+
+    async def release(self, releases: Sequence[SessionRelease], timeout_seconds: float) -> None:
+        """ReleaseSessions."""
+        request = target_service_pb2.TargetServiceReleaseSessionsRequest(sessions=_releases(releases))
+        await self._stub.ReleaseSessions(request, timeout=timeout_seconds)
+
+    def frame(self, messages: Sequence[target_service_pb2.VerifyRound]) -> target_service_pb2.VerifyRequest:
+        """VerifyRequest."""
+        return target_service_pb2.VerifyRequest(rounds=messages)
+
+    def results(self, frame: target_service_pb2.VerifyResponse) -> Iterable[ResultMessage]:
+        """The verdicts of a VerifyResponse."""
+        return frame.results
+
+    def message(self, request: VerifyRound) -> target_service_pb2.VerifyRound:
+        """VerifyRound."""
+        return target_service_pb2.VerifyRound(
+            point=_point(request.point), round=request.round, draft_ids=request.draft_ids
+        )
+
+    def answer(self, result: target_service_pb2.VerifyResult) -> Verdict:
+        """Verdict, or the refusal that takes its place."""
+        if result.HasField("error"):
+            raise _refusal(result.error)
+        verdict = result.verdict
+        return Verdict(verdict.num_accepted, tuple(verdict.own_ids), _timing(verdict.timing))
+
+
+class DraftClient(ReplicaClient[ProposalRequest, Proposal]):
+    """DraftService."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = draft_service_pb2_grpc.DraftServiceStub(channel)
+
+    async def describe(self, timeout_seconds: float) -> ReplicaDescription:
+        """GetModel."""
+        request = draft_service_pb2.DraftServiceGetModelRequest()
+        return _description(await self._stub.GetModel(request, timeout=timeout_seconds))
+
+    def open_stream(self) -> Any:
+        """Propose."""
+        return self._stub.Propose()
+
+    async def release(self, releases: Sequence[SessionRelease], timeout_seconds: float) -> None:
+        """ReleaseSessions."""
+        request = draft_service_pb2.DraftServiceReleaseSessionsRequest(sessions=_releases(releases))
+        await self._stub.ReleaseSessions(request, timeout=timeout_seconds)
+
+    def frame(
+        self, messages: Sequence[draft_service_pb2.ProposalRequest]
+    ) -> draft_service_pb2.ProposeRequest:
+        """ProposeRequest."""
+        return draft_service_pb2.ProposeRequest(requests=messages)
+
+    def results(self, frame: draft_service_pb2.ProposeResponse) -> Iterable[ResultMessage]:
+        """The proposals of a ProposeResponse."""
+        return frame.results
+
+    def message(self, request: ProposalRequest) -> draft_service_pb2.ProposalRequest:
+        """ProposalRequest."""
+        return draft_service_pb2.ProposalRequest(
+            point=_point(request.point),
+            round=request.round,
+            num_draft_tokens=request.num_draft_tokens,
+            max_ahead_tokens=request.max_ahead_tokens,
+        )
+
+    def answer(self, result: draft_service_pb2.ProposalResult) -> Proposal:
+        """Proposal, or the refusal that takes its place."""
+        if result.HasField("error"):
+            raise _refusal(result.error)
+        proposal = result.proposal
+        return Proposal(tuple(proposal.draft_ids), proposal.num_ahead_tokens, _timing(proposal.timing))
+
+
+def _description(
+    response: target_service_pb2.TargetServiceGetModelResponse
+    | draft_service_pb2.DraftServiceGetModelResponse,
+) -> ReplicaDescription:
+    replica = response.replica
+    return ReplicaDescription(CacheOwner(replica.replica_id, replica.incarnation), response.model)
+
+
+def _point(point: SessionPoint) -> round_pb2.SessionPoint:
+    message = round_pb2.SessionPoint(
+        session_id=point.session_id,
+        epoch=point.epoch,
+        position=point.position,
+        prefix_digest=point.prefix_digest,
+        committed_ids=point.committed_ids,
+    )
+    if point.sampling is not None:
+        message.sampling.temperature = point.sampling.temperature
+        message.sampling.seed = point.sampling.seed
+        message.sampling.SetInParent()  # greedy with seed 0 is told too, not left unset
+    return message
+
+
+def _releases(releases: Sequence[SessionRelease]) -> list[round_pb2.SessionRelease]:
+    return [round_pb2.SessionRelease(session_id=one.session_id, epoch=one.epoch) for one in releases]
+
+
+def _timing(timing: round_pb2.RoundTiming) -> RoundTiming:
+    return RoundTiming(_NS * timing.queue_ns, _NS * timing.compute_ns, timing.num_cached_tokens)
+
+
+def _refusal(error: round_pb2.RoundError) -> PacelineError:
+    if error.reason in _GONE_REASONS:
+        return ReplicaUnavailableError(error.message, reason=error.reason)
+    return RoundFailedError(error.reason, error.message, error.metadata)

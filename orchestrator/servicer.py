@@ -1,0 +1,91 @@
+"""OrchestratorService on the wire: messages in and out, everything else elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import grpc.aio
+
+from orchestrator.closings import Closings
+from orchestrator.errors import NoTargetReplicaError
+from orchestrator.event_messages import event_message
+from orchestrator.generation import Generation, Surroundings
+from orchestrator.measurements import Measurements
+from orchestrator.replica_client import ReplicaDescription
+from orchestrator.requests import RequestReader
+from orchestrator.session_slots import SessionSlots
+from paceline.models.tokenizer import Tokenizer
+from paceline.serving.errors import DrainingError
+from paceline.v1 import model_pb2, orchestrator_service_pb2_grpc
+from paceline.v1 import orchestrator_service_pb2 as messages
+
+
+class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServicer):
+    """Serves OrchestratorService; closings of generations go on in `closings` where a call is cancelled."""
+
+    def __init__(
+        self, surroundings: Surroundings, tokenizer: Tokenizer, draining: asyncio.Event, closings: Closings
+    ) -> None:
+        self._surroundings = surroundings
+        self._tokenizer = tokenizer
+        self._draining = draining
+        self._closings = closings
+        self._reader = RequestReader(tokenizer, surroundings.config)
+        self._slots = SessionSlots(surroundings.config.max_sessions)
+
+    async def GetModel(
+        self, request: messages.OrchestratorServiceGetModelRequest, context: grpc.aio.ServicerContext
+    ) -> messages.OrchestratorServiceGetModelResponse:
+        """Describe the served model and the pools behind it."""
+        target = self._target_model()
+        drafts = self._surroundings.drafts.descriptions
+        return messages.OrchestratorServiceGetModelResponse(
+            target=target,
+            draft=drafts[0].model if drafts else None,
+            target_replicas=map(_replica_message, self._surroundings.targets.descriptions),
+            draft_replicas=map(_replica_message, drafts),
+            limits=self._limits(target),
+        )
+
+    async def Generate(
+        self, request: messages.GenerateRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[messages.GenerateResponse]:
+        """Generate text, a chunk a round."""
+        measurements = Measurements()
+        if self._draining.is_set():
+            raise DrainingError("the orchestrator is shutting down; use another one")
+        with self._slots.held():
+            task = await self._reader.read(request, self._target_model())
+            generation = Generation(task, self._surroundings, self._tokenizer.detokenizer(), measurements)
+            # A client that vanishes while a chunk is on its way to it does not wake this generator at once.
+            context.add_done_callback(lambda context: self._close(generation))
+            try:
+                async with aclosing(generation.events()) as events:
+                    async for event in events:
+                        yield event_message(event)
+            finally:
+                await self._closings.run(generation.close())
+
+    def _close(self, generation: Generation) -> None:
+        self._closings.start(generation.close())
+
+    def _target_model(self) -> model_pb2.ModelInfo:
+        descriptions = self._surroundings.targets.descriptions
+        if not descriptions:
+            raise NoTargetReplicaError("no target replica is ready; try again soon")
+        return descriptions[0].model
+
+    def _limits(self, target: model_pb2.ModelInfo) -> messages.GenerationLimits:
+        config = self._surroundings.config
+        return messages.GenerationLimits(
+            max_prompt_tokens=target.max_context_tokens - 1,
+            max_tokens=config.max_tokens,
+            max_draft_tokens=config.max_draft_tokens,
+            max_message_bytes=config.max_message_bytes,
+            max_sessions=config.max_sessions,
+        )
+
+
+def _replica_message(description: ReplicaDescription) -> model_pb2.ReplicaInfo:
+    owner = description.owner
+    return model_pb2.ReplicaInfo(replica_id=owner.replica_id, incarnation=owner.incarnation)

@@ -1,0 +1,18 @@
+"""A session as this process holds it while it generates."""
+
+from dataclasses import dataclass
+
+from paceline.sampling.parameters import SamplingParameters
+
+
+@dataclass
+class Session:
+    """Who it is, under which epoch we own it, and its ids, which only grow.
+
+    `ids`, prompt and generated, may run ahead of Redis by the rounds that are being committed.
+    """
+
+    session_id: str
+    epoch: int
+    sampling: SamplingParameters
+    ids: list[int]

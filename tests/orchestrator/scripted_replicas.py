@@ -1,0 +1,232 @@
+"""Replicas that speak the real contracts over real sockets and host the scripted model; faults on demand."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from paceline.rounds import prefix_digest
+from paceline.v1 import (
+    draft_service_pb2,
+    draft_service_pb2_grpc,
+    model_pb2,
+    round_pb2,
+    target_service_pb2,
+    target_service_pb2_grpc,
+)
+from tests.orchestrator.byte_tokenizer import VOCABULARY_SIZE
+from tests.orchestrator.scripted_model import guess, next_id
+
+# What a fault does to one round: it returns an error to answer with, raises ConnectionError to break the stream,
+# waits for as long as it likes, or does nothing.
+Fault = Callable[[str, int], Any]
+
+
+async def no_fault(session_id: str, round_number: int) -> round_pb2.RoundError | None:
+    return None
+
+
+@dataclass
+class ScriptedReplica:
+    """State that both kinds share; `caches` holds each session's ids and epoch."""
+
+    replica_id: str
+    vocabulary_sha256: str
+    model_name: str = "scripted"
+    max_context_tokens: int = 4096
+    numerics_digest: str = "same"
+    eos_odds: int = 0
+    quality: float = 0.7
+    fault: Fault = no_fault
+    is_ready: bool = True
+    incarnation: str = field(default_factory=lambda: uuid.uuid4().hex)
+    caches: dict[str, list[int]] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
+    released: list[str] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)  # rounds in each frame
+    rounds: list[Any] = field(default_factory=list)  # messages, as they came
+    address: str = ""
+
+    def model(self) -> model_pb2.ModelInfo:
+        return model_pb2.ModelInfo(
+            name=self.model_name,
+            vocabulary_size=VOCABULARY_SIZE,
+            vocabulary_sha256=self.vocabulary_sha256,
+            max_context_tokens=self.max_context_tokens,
+            numerics_digest=self.numerics_digest,
+        )
+
+    def info(self) -> model_pb2.ReplicaInfo:
+        return model_pb2.ReplicaInfo(replica_id=self.replica_id, incarnation=self.incarnation)
+
+    def bring_to(self, point: round_pb2.SessionPoint) -> round_pb2.RoundError | None:
+        if point.epoch < self.epochs.get(point.session_id, 0):
+            return error(grpc.StatusCode.ABORTED, "STALE_EPOCH")
+        known = self.caches.get(point.session_id, [])
+        if len(known) < point.position or prefix_digest(known[: point.position]) != point.prefix_digest:
+            return error(grpc.StatusCode.FAILED_PRECONDITION, "POSITION_MISMATCH")
+        assert len(point.committed_ids) > 0
+        self.epochs[point.session_id] = point.epoch
+        self.caches[point.session_id] = known[: point.position] + list(point.committed_ids)
+        return None
+
+    def release(self, sessions: Sequence[round_pb2.SessionRelease]) -> int:
+        num_released = 0
+        for session in sessions:
+            if self.epochs.get(session.session_id, 0) <= session.epoch:
+                num_released += self.caches.pop(session.session_id, None) is not None
+                self.epochs.pop(session.session_id, None)
+                self.released.append(session.session_id)
+        return num_released
+
+    async def exchange(
+        self, frames: AsyncIterator[Any], rounds_of: Callable[[Any], Any], answer: Callable[[Any], Any]
+    ) -> AsyncIterator[Any]:
+        results: asyncio.Queue[Any] = asyncio.Queue()
+        running: set[asyncio.Task[None]] = set()
+
+        async def play(message: Any) -> None:
+            try:
+                fault = await self.fault(message.point.session_id, message.round)
+                results.put_nowait(answer(message) if fault is None else (message, fault))
+            except ConnectionError as broken:
+                results.put_nowait(broken)
+
+        async def read() -> None:
+            async for frame in frames:
+                self.frames.append(len(rounds_of(frame)))
+                for message in rounds_of(frame):
+                    self.rounds.append(message)
+                    running.add(asyncio.create_task(play(message)))
+            results.put_nowait(ConnectionError("the caller has gone"))
+
+        running.add(asyncio.create_task(read()))
+        try:
+            while True:
+                result = await results.get()
+                if isinstance(result, ConnectionError):
+                    return
+                yield result
+        finally:
+            for task in running:
+                task.cancel()
+
+
+class ScriptedTarget(target_service_pb2_grpc.TargetServiceServicer):
+    def __init__(self, replica: ScriptedReplica) -> None:
+        self.replica = replica
+
+    async def GetModel(self, request, context):
+        if not self.replica.is_ready:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
+        return target_service_pb2.TargetServiceGetModelResponse(
+            model=self.replica.model(), replica=self.replica.info()
+        )
+
+    async def Verify(self, request_iterator, context):
+        async for result in self.replica.exchange(request_iterator, lambda frame: frame.rounds, self._verdict):
+            if isinstance(result, tuple):
+                message, fault = result
+                result = target_service_pb2.VerifyResult(
+                    session_id=message.point.session_id, round=message.round, error=fault
+                )
+            yield target_service_pb2.VerifyResponse(results=[result])
+
+    async def ReleaseSessions(self, request, context):
+        return target_service_pb2.TargetServiceReleaseSessionsResponse(
+            num_released=self.replica.release(request.sessions)
+        )
+
+    def _verdict(self, message):
+        session_id = message.point.session_id
+        if (refusal := self.replica.bring_to(message.point)) is not None:
+            return message, refusal
+        ids = self.replica.caches[session_id]
+        num_accepted = 0
+        for draft_id in message.draft_ids:
+            if next_id(ids, self.replica.eos_odds) != draft_id:
+                break
+            ids.append(draft_id)
+            num_accepted += 1
+        own_id = next_id(ids, self.replica.eos_odds)
+        return target_service_pb2.VerifyResult(
+            session_id=session_id,
+            round=message.round,
+            verdict=target_service_pb2.Verdict(num_accepted=num_accepted, own_ids=[own_id]),
+        )
+
+
+class ScriptedDraft(draft_service_pb2_grpc.DraftServiceServicer):
+    def __init__(self, replica: ScriptedReplica) -> None:
+        self.replica = replica
+
+    async def GetModel(self, request, context):
+        if not self.replica.is_ready:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
+        return draft_service_pb2.DraftServiceGetModelResponse(
+            model=self.replica.model(), replica=self.replica.info()
+        )
+
+    async def Propose(self, request_iterator, context):
+        async for result in self.replica.exchange(
+            request_iterator, lambda frame: frame.requests, self._proposal
+        ):
+            if isinstance(result, tuple):
+                message, fault = result
+                result = draft_service_pb2.ProposalResult(
+                    session_id=message.point.session_id, round=message.round, error=fault
+                )
+            yield draft_service_pb2.ProposeResponse(results=[result])
+
+    async def ReleaseSessions(self, request, context):
+        return draft_service_pb2.DraftServiceReleaseSessionsResponse(
+            num_released=self.replica.release(request.sessions)
+        )
+
+    def _proposal(self, message):
+        session_id = message.point.session_id
+        if (refusal := self.replica.bring_to(message.point)) is not None:
+            return message, refusal
+        ids = self.replica.caches[session_id]
+        draft_ids: list[int] = []
+        for _ in range(message.num_draft_tokens):
+            draft_ids.append(guess(ids, self.replica.quality, self.replica.eos_odds))
+            ids.append(draft_ids[-1])
+        return draft_service_pb2.ProposalResult(
+            session_id=session_id,
+            round=message.round,
+            proposal=draft_service_pb2.Proposal(draft_ids=draft_ids),
+        )
+
+
+def error(code: grpc.StatusCode, reason: str) -> round_pb2.RoundError:
+    return round_pb2.RoundError(code=code.value[0], reason=reason, message=f"scripted {reason}")
+
+
+@asynccontextmanager
+async def serving(*services: ScriptedTarget | ScriptedDraft) -> AsyncIterator[None]:
+    """Serve scripted replicas, each on a port of its own, for as long as the block runs."""
+    servers = [await start(service) for service in services]
+    try:
+        yield
+    finally:
+        for server in servers:
+            await server.stop(None)
+
+
+async def start(service: ScriptedTarget | ScriptedDraft) -> grpc.aio.Server:
+    """Start one scripted replica, on the port that it had before if it had one."""
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    if isinstance(service, ScriptedTarget):
+        target_service_pb2_grpc.add_TargetServiceServicer_to_server(service, server)
+    else:
+        draft_service_pb2_grpc.add_DraftServiceServicer_to_server(service, server)
+    port = server.add_insecure_port(service.replica.address or "127.0.0.1:0")
+    service.replica.address = f"127.0.0.1:{port}"
+    await server.start()
+    return server
