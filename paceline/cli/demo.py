@@ -43,7 +43,7 @@ app = typer.Typer(add_completion=False)
 def demo(
     pair: PairName = "reference",
     cores: Cores = None,
-    max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens of each answer.")] = 64,
+    max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens of each answer.")] = 48,
     num_draft_tokens: Annotated[int, typer.Option(min=1, max=64, help="Draft tokens a round.")] = 5,
     as_json: AsJson = False,
 ) -> None:

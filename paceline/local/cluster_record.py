@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from paceline.local.errors import NoClusterError
+from paceline.local.stop_signals import StoppedError
 
 RUNTIME_DIR_VARIABLE = "PACELINE_RUNTIME_DIR"
 RECORD_NAME = "cluster.json"
@@ -52,6 +53,9 @@ def cluster_directory() -> Generator[Path]:
     directory = Path(tempfile.mkdtemp(prefix=f"{_owner_name(os.getpid())}-", dir=parent))
     try:
         yield directory
+    except StoppedError:
+        shutil.rmtree(directory)
+        raise
     except Exception:
         (directory / RECORD_NAME).unlink(missing_ok=True)
         raise
