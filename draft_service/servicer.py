@@ -35,7 +35,7 @@ class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
         self, request_iterator: AsyncIterator[messages.ProposeRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[messages.ProposeResponse]:
         """Propose draft tokens, a frame at a time."""
-        async for results in self._host.exchange(self._begin, request_iterator):
+        async for results in self._host.exchange(self._begin, request_iterator, self._draft_ahead):
             yield messages.ProposeResponse(results=results)
 
     async def ReleaseSessions(
@@ -48,6 +48,12 @@ class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
         received_ns = time.monotonic_ns()
         for message, is_repeated in in_frame(frame.requests, lambda message: message.point.session_id):
             yield self._result(message, received_ns, is_repeated=is_repeated)
+
+    def _draft_ahead(self, answered: list[messages.ProposalResult]) -> None:
+        for result in answered:
+            session = self._host.sessions.find(result.session_id)
+            if session is not None:
+                session.draft_ahead()
 
     async def _result(
         self, message: messages.ProposalRequest, received_ns: int, *, is_repeated: bool

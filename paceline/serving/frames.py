@@ -17,13 +17,19 @@ class FrameExchange(Generic[Q, A]):
     """Answers the requests of one stream, each in a task of its own.
 
     `begin` turns a frame into one awaitable for each of its requests; an awaitable never raises, its errors are
-    answers. When `draining` is set no further frame is read, what runs is answered, and the stream ends with
-    DrainingError.
+    answers. `written` is told of answers that are on their way. When `draining` is set no further frame is read,
+    what runs is answered, and the stream ends with DrainingError.
     """
 
-    def __init__(self, begin: Callable[[Q], Iterable[Awaitable[A]]], draining: asyncio.Event) -> None:
+    def __init__(
+        self,
+        begin: Callable[[Q], Iterable[Awaitable[A]]],
+        draining: asyncio.Event,
+        written: Callable[[list[A]], None],
+    ) -> None:
         self._begin = begin
         self._draining = draining
+        self._written = written
         self._running: set[asyncio.Future[A]] = set()
         self._ready: list[A] = []
         self._changed = asyncio.Event()
@@ -39,6 +45,7 @@ class FrameExchange(Generic[Q, A]):
                 if self._ready:
                     ready, self._ready = self._ready, []
                     yield ready
+                    self._written(ready)
             await reader
         finally:
             reader.cancel()

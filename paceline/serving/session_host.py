@@ -69,14 +69,17 @@ class SessionHost(Generic[S]):
             self._model = self._sessions = None
 
     def exchange(
-        self, begin: Callable[[Q], Iterable[Awaitable[A]]], frames: AsyncIterator[Q]
+        self,
+        begin: Callable[[Q], Iterable[Awaitable[A]]],
+        frames: AsyncIterator[Q],
+        written: Callable[[list[A]], None] = lambda _: None,
     ) -> AsyncIterator[list[A]]:
         """Answer a stream of frames; see FrameExchange."""
         if self._draining.is_set():
             raise DrainingError("the replica is shutting down; use another one")
         if self._model is None:
             raise _not_ready()
-        return FrameExchange(begin, self._draining).answers(frames)
+        return FrameExchange(begin, self._draining, written).answers(frames)
 
     def release(self, releases: Iterable[round_pb2.SessionRelease]) -> int:
         """Free the sessions and return how many were known; raises InvalidRequestError."""

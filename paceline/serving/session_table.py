@@ -46,6 +46,10 @@ class SessionTable(Generic[S]):
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def find(self, session_id: str) -> S | None:
+        """Return a session if it is known."""
+        return self._sessions.get(session_id)
+
     async def play(
         self, point: SessionPoint, key: Hashable, make_answer: Callable[[S], Awaitable[Any]]
     ) -> Any:

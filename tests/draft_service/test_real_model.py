@@ -56,7 +56,9 @@ async def test_drafting_ahead_changes_no_proposal_and_leaves_no_block(engine: En
             request = request_of(session_id, ids, position, num, num_ahead)
 
             async def answer(session: DraftSession, request: ProposalRequest = request):
-                return (await session.propose(request, 0)).proposal
+                proposal = (await session.propose(request, 0)).proposal
+                asyncio.get_running_loop().call_soon(session.draft_ahead)
+                return proposal
 
             proposal = await table.play(request.point, request, answer)
             expected = await asyncio.to_thread(continuation, engine, ids, num + 1)
