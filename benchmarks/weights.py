@@ -1,6 +1,7 @@
 """Which weights and which precision: speed, memory and faithfulness of one model in every format, in one run.
 
-Each candidate is WEIGHTS:COMPUTE:KV and runs in a process of its own, pinned to the cores given. Faithfulness is
+Each candidate is WEIGHTS:COMPUTE:KV, or WEIGHTS@SOURCE:COMPUTE:KV for the same model from another place (a directory
+that optimum-intel exported, say), and runs in a process of its own, pinned to the cores given. Faithfulness is
 measured against the first candidate, teacher-forced over the same text: how often the highest logit is the same
 token, the mean KL divergence (nats a token), and the perplexity of the text.
 
@@ -40,21 +41,24 @@ KV_CACHE_BYTES = 512 << 20
 class Candidate:
     """One way to hold and compute a model."""
 
+    source: str
     weights: str
     compute: str
     kv: str
 
     @classmethod
-    def parse(cls, text: str) -> "Candidate":
-        """Read WEIGHTS:COMPUTE:KV."""
-        return cls(*text.split(":"))
+    def parse(cls, text: str, model: str) -> "Candidate":
+        """Read WEIGHTS[@SOURCE]:COMPUTE:KV; the source is `model` where none is named."""
+        place, compute, kv = text.split(":")
+        weights, _, source = place.partition("@")
+        return cls(source or model, weights, compute, kv)
 
 
 def main() -> None:
     """Measure all candidates and print a table, or be the child that measures one."""
     arguments = _arguments()
     if arguments.one:
-        print(json.dumps(measure(arguments, Candidate.parse(arguments.one))))
+        print(json.dumps(measure(arguments, Candidate.parse(arguments.one, arguments.model))))
         return
     print(f"command: python {' '.join(sys.argv)}")
     print(f"machine: {this_machine()}\nversions: {versions()}\ncores: {arguments.cores}")
@@ -74,7 +78,7 @@ def measure(arguments: argparse.Namespace, candidate: Candidate) -> dict[str, ob
     """Prepare, load, time and compare one candidate."""
     os.sched_setaffinity(0, arguments.cores)
     started = monotonic()
-    directory = prepare(arguments.model, candidate.weights)
+    directory = prepare(candidate.source, candidate.weights)
     prepared = monotonic()
     config = EngineConfig(
         directory,
