@@ -162,7 +162,7 @@ def _describe(plan: PlannedTrial) -> str:
 
 
 def _print(report: Report) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 132)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for line in report.header_lines():
         console.print(line, markup=False, soft_wrap=True)
     console.print(report.table())

@@ -44,7 +44,7 @@ def demo(
     pair: PairName = "reference",
     cores: Cores = None,
     max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens of each answer.")] = 48,
-    num_draft_tokens: Annotated[int, typer.Option(min=1, max=64, help="Draft tokens a round.")] = 5,
+    num_draft_tokens: Annotated[int, typer.Option(min=1, max=64, help="Draft tokens a round.")] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Start a cluster, answer three prompts with a draft and without, compare the token ids, and stop it all."""

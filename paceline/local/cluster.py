@@ -24,7 +24,7 @@ from paceline.local.redis_server import RedisServer, redis_server
 
 # Loading and self-testing a large model on one slow core takes minutes, not more.
 READY_SECONDS = 600.0
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class LocalCluster:
                 require_free(self._config.listen)
             redis_url = self._config.redis_url or await self._start_redis(stack)
             plan = self._plan(redis_url)
-            await self._start_all(stack, plan.targets + plan.drafts)
-            await self._start_all(stack, (plan.orchestrator,))
+            # Side by side: the orchestrator waits by itself until a target is ready.
+            await self._start_all(stack, (*plan.targets, *plan.drafts, plan.orchestrator))
             self.address = plan.orchestrator.address
             yield
 
@@ -135,7 +135,7 @@ class LocalCluster:
         return plan_cluster(self._config, free_ports(num_ports(self._config)), redis_url)
 
     async def _start_all(self, stack: AsyncExitStack, services: Sequence[Service]) -> None:
-        """Start services of one stage side by side, and wait until all of them serve."""
+        """Start services side by side, and wait until all of them serve."""
         children = [await self._start(stack, service) for service in services]
         try:
             async with asyncio.TaskGroup() as waiting:

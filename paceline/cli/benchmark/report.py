@@ -46,7 +46,7 @@ class Report:
             (f"machine   {machine.cpu}, {machine.num_usable_cores} of {machine.num_cores} cores usable, "
             f"{machine.memory_gib} GiB, Linux {machine.kernel}"),
             f"versions  {', '.join(f'{name} {number}' for name, number in self.versions.items())}",
-            f"target    {_describe(self.models.target)}",
+            f"target    {_describe(self.models.target)}, {_describe_invariance(self.models.target)}",
             f"draft     {_describe(self.models.draft) if self.models.draft else 'none'}",
             f"cores     {self.cores or 'not pinned'}",
             (f"each      {self.max_tokens} tokens at most, {self.num_sessions} at once, "
@@ -68,7 +68,7 @@ class Report:
             "ms/tok p50 p95",
             "identical",
         ):
-            table.add_column(heading, justify="right")
+            table.add_column(heading, justify="right", no_wrap=True)
         for result in self.results:
             table.add_row(*_row(result))
         return table
@@ -114,6 +114,9 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def _describe(model: ServedModel) -> str:
-    invariant = "batch-invariant" if model.is_batch_invariant else "NOT batch-invariant"
     precision = f"{model.compute_precision}/{model.kv_precision} on {model.device}"
-    return f"{model.name} {model.weights}, {precision}, {invariant}"
+    return f"{model.name} {model.weights}, {precision}"
+
+
+def _describe_invariance(target: ServedModel) -> str:
+    return "batch-invariant" if target.is_batch_invariant else "NOT batch-invariant"
