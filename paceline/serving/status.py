@@ -25,6 +25,7 @@ STATUS_OF_REASON: Mapping[str, grpc.StatusCode] = {
     "CONTEXT_TOO_LONG": grpc.StatusCode.INVALID_ARGUMENT,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "EMPTY_PROMPT": grpc.StatusCode.INVALID_ARGUMENT,
+    "ENGINE_FAILED": grpc.StatusCode.UNAVAILABLE,
     "INTERNAL": grpc.StatusCode.INTERNAL,
     "INVALID_REQUEST": grpc.StatusCode.INVALID_ARGUMENT,
     "INVALID_UTF8": grpc.StatusCode.INVALID_ARGUMENT,

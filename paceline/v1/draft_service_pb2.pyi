@@ -206,7 +206,7 @@ class Proposal(_message.Message):
     """How many of `draft_ids` had been drafted ahead, before the request came."""
     @_builtins.property
     def draft_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Shape [num_draft_tokens], or fewer where an end-of-generation id or the context's end came first."""
+        """Shape [num_draft_tokens], or fewer where the context's end came first."""
 
     @_builtins.property
     def timing(self) -> _round_pb2.RoundTiming:

@@ -55,9 +55,10 @@ class DraftServiceStub:
       <- {results: [{session_id: "a", round: 1, proposal: {draft_ids: [9, 10, 11], num_ahead_tokens: 3}}]}
 
     Errors in a result: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (POSITION_MISMATCH), INVALID_ARGUMENT
-    (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED),
-    CANCELLED (SUPERSEDED), INTERNAL (INTERNAL).
-    Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY).
+    (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED,
+    TOO_MANY_SESSIONS), CANCELLED (SUPERSEDED), UNAVAILABLE (DRAINING, ENGINE_FAILED), INTERNAL (INTERNAL).
+    Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY), INVALID_ARGUMENT (INVALID_REQUEST, INVALID_UTF8),
+    RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE).
     """
     ReleaseSessions: _grpc.UnaryUnaryMultiCallable[_draft_service_pb2.DraftServiceReleaseSessionsRequest, _draft_service_pb2.DraftServiceReleaseSessionsResponse]
     """Frees the cache of sessions. Idempotent: sessions that are not known, or known under a higher epoch, are left.
@@ -91,9 +92,10 @@ class DraftServiceAsyncStub(DraftServiceStub):
       <- {results: [{session_id: "a", round: 1, proposal: {draft_ids: [9, 10, 11], num_ahead_tokens: 3}}]}
 
     Errors in a result: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (POSITION_MISMATCH), INVALID_ARGUMENT
-    (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED),
-    CANCELLED (SUPERSEDED), INTERNAL (INTERNAL).
-    Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY).
+    (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED,
+    TOO_MANY_SESSIONS), CANCELLED (SUPERSEDED), UNAVAILABLE (DRAINING, ENGINE_FAILED), INTERNAL (INTERNAL).
+    Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY), INVALID_ARGUMENT (INVALID_REQUEST, INVALID_UTF8),
+    RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE).
     """
     ReleaseSessions: _aio.UnaryUnaryMultiCallable[_draft_service_pb2.DraftServiceReleaseSessionsRequest, _draft_service_pb2.DraftServiceReleaseSessionsResponse]  # type: ignore[assignment]
     """Frees the cache of sessions. Idempotent: sessions that are not known, or known under a higher epoch, are left.
@@ -136,9 +138,10 @@ class DraftServiceServicer(metaclass=_abc_1.ABCMeta):
           <- {results: [{session_id: "a", round: 1, proposal: {draft_ids: [9, 10, 11], num_ahead_tokens: 3}}]}
 
         Errors in a result: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (POSITION_MISMATCH), INVALID_ARGUMENT
-        (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED),
-        CANCELLED (SUPERSEDED), INTERNAL (INTERNAL).
-        Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY).
+        (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED,
+        TOO_MANY_SESSIONS), CANCELLED (SUPERSEDED), UNAVAILABLE (DRAINING, ENGINE_FAILED), INTERNAL (INTERNAL).
+        Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY), INVALID_ARGUMENT (INVALID_REQUEST, INVALID_UTF8),
+        RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE).
         """
 
     @_abc_1.abstractmethod

@@ -53,9 +53,10 @@ class TargetServiceStub:
       <- {results: [{session_id: "a", round: 1, verdict: {num_accepted: 2, own_ids: [12]}}]}
 
     Errors in a result: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (POSITION_MISMATCH), INVALID_ARGUMENT
-    (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED),
-    CANCELLED (SUPERSEDED), INTERNAL (INTERNAL).
-    Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY).
+    (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED,
+    TOO_MANY_SESSIONS), CANCELLED (SUPERSEDED), UNAVAILABLE (DRAINING, ENGINE_FAILED), INTERNAL (INTERNAL).
+    Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY), INVALID_ARGUMENT (INVALID_REQUEST, INVALID_UTF8),
+    RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE).
     """
     ReleaseSessions: _grpc.UnaryUnaryMultiCallable[_target_service_pb2.TargetServiceReleaseSessionsRequest, _target_service_pb2.TargetServiceReleaseSessionsResponse]
     """Frees the cache of sessions. Idempotent: sessions that are not known, or known under a higher epoch, are left.
@@ -87,9 +88,10 @@ class TargetServiceAsyncStub(TargetServiceStub):
       <- {results: [{session_id: "a", round: 1, verdict: {num_accepted: 2, own_ids: [12]}}]}
 
     Errors in a result: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (POSITION_MISMATCH), INVALID_ARGUMENT
-    (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED),
-    CANCELLED (SUPERSEDED), INTERNAL (INTERNAL).
-    Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY).
+    (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED,
+    TOO_MANY_SESSIONS), CANCELLED (SUPERSEDED), UNAVAILABLE (DRAINING, ENGINE_FAILED), INTERNAL (INTERNAL).
+    Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY), INVALID_ARGUMENT (INVALID_REQUEST, INVALID_UTF8),
+    RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE).
     """
     ReleaseSessions: _aio.UnaryUnaryMultiCallable[_target_service_pb2.TargetServiceReleaseSessionsRequest, _target_service_pb2.TargetServiceReleaseSessionsResponse]  # type: ignore[assignment]
     """Frees the cache of sessions. Idempotent: sessions that are not known, or known under a higher epoch, are left.
@@ -130,9 +132,10 @@ class TargetServiceServicer(metaclass=_abc_1.ABCMeta):
           <- {results: [{session_id: "a", round: 1, verdict: {num_accepted: 2, own_ids: [12]}}]}
 
         Errors in a result: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (POSITION_MISMATCH), INVALID_ARGUMENT
-        (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED),
-        CANCELLED (SUPERSEDED), INTERNAL (INTERNAL).
-        Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY).
+        (INVALID_REQUEST, TOKEN_OUT_OF_VOCABULARY, CONTEXT_TOO_LONG), RESOURCE_EXHAUSTED (KV_BLOCKS_EXHAUSTED,
+        TOO_MANY_SESSIONS), CANCELLED (SUPERSEDED), UNAVAILABLE (DRAINING, ENGINE_FAILED), INTERNAL (INTERNAL).
+        Errors of the stream: UNAVAILABLE (DRAINING, MODEL_NOT_READY), INVALID_ARGUMENT (INVALID_REQUEST, INVALID_UTF8),
+        RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE).
         """
 
     @_abc_1.abstractmethod
