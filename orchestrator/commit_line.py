@@ -7,6 +7,10 @@ from orchestrator.session_record import Commit
 
 Acknowledgement = asyncio.Future[None]
 
+# Turns of the event loop that a commit lets pass, so that the next round's request is on the wire before it:
+# the task that asks, the stream's writer, the write itself.
+_TURNS_FOR_THE_NEXT_ROUND = 3
+
 
 class CommitLine:
     """Hands commits to `commit` one after the other while the next rounds already run, until `close`.
@@ -47,6 +51,8 @@ class CommitLine:
     async def _run(self) -> None:
         while True:
             commit, acknowledged = await self._waiting.get()
+            for _ in range(_TURNS_FOR_THE_NEXT_ROUND):
+                await asyncio.sleep(0)
             try:
                 await self._commit_unless_failed(commit)
             except Exception as error:

@@ -60,6 +60,11 @@ class ReplicaPool(Generic[Request, Answer]):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
+    def replicas(self) -> list[Replica[Request, Answer]]:
+        """All replicas, ready or not."""
+        return list(self._replicas.values())
+
+    @property
     def descriptions(self) -> list[ReplicaDescription]:
         """What the ready replicas are."""
         return [one.description for one in self._replicas.values() if one.description is not None]

@@ -58,7 +58,7 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
             task = await self._reader.read(request, self._target_model())
             generation = Generation(task, self._surroundings, self._tokenizer.detokenizer(), measurements)
             # A client that vanishes while a chunk is on its way to it does not wake this generator at once.
-            context.add_done_callback(lambda context: self._close(generation))
+            context.add_done_callback(lambda _: self._close(generation))  # pyright: ignore[reportArgumentType]
             try:
                 async with aclosing(generation.events()) as events:
                     async for event in events:

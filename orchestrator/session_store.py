@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -41,7 +41,7 @@ class StoreSettings:
         lease_seconds: Seconds after its last change that a running session belongs to its owner.
         timeout_seconds: Seconds that one attempt at a command may take.
         num_retries: Further attempts after a failed one, so that a failure shows in bounded time.
-        max_connections: Most connections at once; commands beyond wait for one.
+        max_connections: Most connections at once; there must be one for each session.
     """
 
     url: str
@@ -50,7 +50,7 @@ class StoreSettings:
     lease_seconds: float = 10.0
     timeout_seconds: float = 1.0
     num_retries: int = 3
-    max_connections: int = 64
+    max_connections: int = 1024
 
 
 class _Answer(NamedTuple):
@@ -75,10 +75,10 @@ class SessionStore:
     @asynccontextmanager
     async def connect(cls, settings: StoreSettings) -> AsyncIterator["SessionStore"]:
         """Hold connections inside a `with`; the first command finds out if the server is there."""
-        pool = BlockingConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             settings.url,
             max_connections=settings.max_connections,
-            timeout=settings.timeout_seconds,
+            protocol=2,  # fewer bytes to parse, and older servers speak it
             socket_timeout=settings.timeout_seconds,
             socket_connect_timeout=settings.timeout_seconds,
             retry=Retry(ExponentialWithJitterBackoff(cap=0.2, base=0.01), settings.num_retries),

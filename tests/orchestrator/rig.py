@@ -89,14 +89,16 @@ async def orchestrating(
 def config_for(
     redis_url: str, targets: Sequence[ScriptedReplica], drafts: Sequence[ScriptedReplica], **settings
 ) -> OrchestratorConfig:
-    return OrchestratorConfig(
-        listen="127.0.0.1:0",
-        target_addresses=tuple(one.address for one in targets),
-        draft_addresses=tuple(one.address for one in drafts),
-        redis_url=redis_url,
-        model="unused",
-        **{"redis_timeout_seconds": 0.5, "redis_retries": 1, **settings},
-    )
+    fields = {
+        "listen": "127.0.0.1:0",
+        "target_addresses": tuple(one.address for one in targets),
+        "draft_addresses": tuple(one.address for one in drafts),
+        "redis_url": redis_url,
+        "model": "unused",
+        "redis_timeout_seconds": 0.5,
+        "redis_retries": 1,
+    }
+    return OrchestratorConfig(**(fields | settings))
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 20.0) -> None:

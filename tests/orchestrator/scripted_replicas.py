@@ -1,6 +1,7 @@
 """Replicas that speak the real contracts over real sockets and host the scripted model; faults on demand."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -129,7 +130,9 @@ class ScriptedTarget(target_service_pb2_grpc.TargetServiceServicer):
         )
 
     async def Verify(self, request_iterator, context):
-        async for result in self.replica.exchange(request_iterator, lambda frame: frame.rounds, self._verdict):
+        async for result in self.replica.exchange(
+            request_iterator, lambda frame: frame.rounds, self._verdict
+        ):
             if isinstance(result, tuple):
                 message, fault = result
                 result = target_service_pb2.VerifyResult(
@@ -143,6 +146,7 @@ class ScriptedTarget(target_service_pb2_grpc.TargetServiceServicer):
         )
 
     def _verdict(self, message):
+        started_ns = time.monotonic_ns()
         session_id = message.point.session_id
         if (refusal := self.replica.bring_to(message.point)) is not None:
             return message, refusal
@@ -157,7 +161,9 @@ class ScriptedTarget(target_service_pb2_grpc.TargetServiceServicer):
         return target_service_pb2.VerifyResult(
             session_id=session_id,
             round=message.round,
-            verdict=target_service_pb2.Verdict(num_accepted=num_accepted, own_ids=[own_id]),
+            verdict=target_service_pb2.Verdict(
+                num_accepted=num_accepted, own_ids=[own_id], timing=timing_since(started_ns)
+            ),
         )
 
 
@@ -189,6 +195,7 @@ class ScriptedDraft(draft_service_pb2_grpc.DraftServiceServicer):
         )
 
     def _proposal(self, message):
+        started_ns = time.monotonic_ns()
         session_id = message.point.session_id
         if (refusal := self.replica.bring_to(message.point)) is not None:
             return message, refusal
@@ -200,8 +207,12 @@ class ScriptedDraft(draft_service_pb2_grpc.DraftServiceServicer):
         return draft_service_pb2.ProposalResult(
             session_id=session_id,
             round=message.round,
-            proposal=draft_service_pb2.Proposal(draft_ids=draft_ids),
+            proposal=draft_service_pb2.Proposal(draft_ids=draft_ids, timing=timing_since(started_ns)),
         )
+
+
+def timing_since(started_ns: int) -> round_pb2.RoundTiming:
+    return round_pb2.RoundTiming(compute_ns=time.monotonic_ns() - started_ns, num_steps=1, batch_rows=1)
 
 
 def error(code: grpc.StatusCode, reason: str) -> round_pb2.RoundError:

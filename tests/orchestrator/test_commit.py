@@ -1,0 +1,178 @@
+"""Redis beside the critical path: nothing is sent before it is safe, and neither Redis nor a client fills memory."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from orchestrator.commit_line import CommitLine
+from orchestrator.outbox import Outbox
+from orchestrator.session_record import Commit, SessionStatus
+from paceline.client.errors import CallFailedError
+from paceline.serving.errors import StaleEpochError
+from tests.orchestrator.rig import draft, ids_request, orchestrating, target, until
+from tests.orchestrator.test_generation import PROMPT, check_invariants
+
+
+def commit_at(position: int) -> Commit:
+    return Commit(position, (1,), b"", SessionStatus.RUNNING)
+
+
+async def test_commits_run_in_order_and_at_most_so_many_are_behind():
+    committed: list[int] = []
+    go = asyncio.Semaphore(0)
+
+    async def commit(one: Commit) -> None:
+        await go.acquire()
+        committed.append(one.position)
+
+    line = CommitLine(commit, 2)
+    first, second = await line.submit(commit_at(0)), await line.submit(commit_at(1))
+    third = asyncio.create_task(line.submit(commit_at(2)))
+    await asyncio.sleep(0)
+    assert not third.done()
+    go.release()
+    await first
+    assert not second.done()
+    await third
+    go.release()
+    go.release()
+    await line.drain()
+    assert committed == [0, 1, 2]
+    await line.close()
+
+
+async def test_after_a_failed_commit_nothing_further_is_committed():
+    attempted: list[int] = []
+
+    async def commit(one: Commit) -> None:
+        attempted.append(one.position)
+        if one.position == 1:
+            raise StaleEpochError("taken over")
+
+    line = CommitLine(commit, 4)
+    acknowledged = [await line.submit(commit_at(position)) for position in range(3)]
+    await acknowledged[0]
+    for failed in acknowledged[1:]:
+        with pytest.raises(StaleEpochError):
+            await failed
+    with pytest.raises(StaleEpochError):
+        await line.submit(commit_at(3))
+    assert attempted == [0, 1]
+    await line.close()
+
+
+async def test_an_item_leaves_the_outbox_only_when_it_is_acknowledged():
+    outbox: Outbox[str] = Outbox(2)
+    first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
+    await outbox.put("a", first)
+    await outbox.put("b", second)
+    third = asyncio.create_task(outbox.put("c", second))
+    items = aiter(outbox)
+    taken = asyncio.ensure_future(anext(items))
+    await asyncio.sleep(0)
+    assert not taken.done()
+    first.set_result(None)
+    assert await taken == "a"
+    await third
+    second.set_result(None)
+    outbox.close(None)
+    assert [item async for item in items] == ["b", "c"]
+
+
+async def test_rounds_stop_while_redis_does_and_go_on_with_it(redis):
+    paused = target()
+    sent: list[int] = []
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 6:
+            os.kill(redis.process.pid, signal.SIGSTOP)
+
+    paused.replica.fault = fault
+    settings = {"redis_timeout_seconds": 30.0, "max_uncommitted_rounds": 3}
+    async with orchestrating(redis.url, [paused, draft()], **settings) as rig:
+        completing = asyncio.create_task(rig.client.complete(ids_request(PROMPT, 60)))
+        await until(lambda: bool(paused.replica.rounds) and paused.replica.rounds[-1].round >= 6)
+        await asyncio.sleep(0.3)
+        sent.append(paused.replica.rounds[-1].round)
+        os.kill(redis.process.pid, signal.SIGCONT)
+        await check_invariants(rig, await completing)
+    assert sent[0] <= 6 + 1 + 3
+
+
+async def test_redis_gone_for_good_ends_a_generation_with_a_reason_and_nothing_unsafe(redis):
+    dying = target()
+    seen = []
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 6:
+            await redis.process.stop(5)
+
+    dying.replica.fault = fault
+    async with orchestrating(redis.url, [dying, draft()], redis_timeout_seconds=0.2) as rig:
+        with pytest.raises(CallFailedError) as caught:
+            async for event in rig.client.generate(ids_request(PROMPT, 60)):
+                seen.append(event)
+        assert caught.value.call_reason == "SESSION_STORE_UNAVAILABLE"
+        assert caught.value.code == "UNAVAILABLE"
+        assert all(chunk.round < 6 for chunk in seen[1:])
+        await until(lambda: not dying.replica.caches and not rig.drafts[0].caches)
+        with pytest.raises(CallFailedError) as caught:
+            await rig.client.complete(ids_request(PROMPT, 10))
+        assert caught.value.call_reason == "SESSION_STORE_UNAVAILABLE"
+
+
+async def test_a_session_that_another_owner_takes_is_given_up(redis):
+    robbed = target()
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 6:
+            record = await rig.stored(session_id)
+            await rig.store.acquire(session_id, record.epoch, record.owners)
+
+    robbed.replica.fault = fault
+    async with orchestrating(redis.url, [robbed, draft()]) as rig:
+        with pytest.raises(CallFailedError) as caught:
+            await rig.client.complete(ids_request(PROMPT, 60))
+        assert (caught.value.code, caught.value.call_reason) == ("ABORTED", "STALE_EPOCH")
+        await until(lambda: not robbed.replica.caches)
+
+
+async def test_a_slow_client_stops_the_rounds(redis):
+    async with orchestrating(redis.url, [target(), draft()], max_tokens=100_000) as rig:
+        rig.targets[0].max_context_tokens = 200_000
+        events = rig.client.generate(ids_request(PROMPT, 4000))
+        await anext(events)
+        await anext(events)
+        num_rounds = -1
+        while num_rounds != len(rig.targets[0].rounds):
+            num_rounds = len(rig.targets[0].rounds)
+            await asyncio.sleep(0.3)
+        assert num_rounds < 1500
+        tokens = [token async for chunk in events if hasattr(chunk, "tokens") for token in chunk.tokens]
+        assert len(tokens) > 3900
+
+
+async def test_a_client_that_vanishes_is_forgotten_everywhere(redis):
+    async with orchestrating(redis.url, [target(), draft()]) as rig:
+        other = asyncio.create_task(rig.client.complete(ids_request((9, 9), 400)))
+        events = rig.client.generate(ids_request(PROMPT, 4000))
+        started = await anext(events)
+        await anext(events)
+        await events.aclose()
+        session_id = started.session_id
+        async with asyncio.timeout(5):
+            await until(
+                lambda: session_id in rig.targets[0].released and session_id in rig.drafts[0].released
+            )
+            await until(lambda: is_cancelled(rig, session_id))
+        await check_invariants(rig, await other, (9, 9))
+        await until(lambda: not rig.targets[0].caches and not rig.drafts[0].caches)
+        assert all(replica.num_sessions == 0 for replica in rig.target_pool.replicas)
+        record = await rig.stored(session_id)
+    assert record.lease_deadline_ms == 0
+
+
+async def is_cancelled(rig, session_id: str) -> bool:
+    return (await rig.stored(session_id)).status == "cancelled"

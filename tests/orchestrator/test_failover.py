@@ -1,0 +1,151 @@
+"""A target that forgets, refuses, goes away or comes back: the text goes on where it was, or ends with a reason."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from paceline.client.errors import CallFailedError
+from tests.orchestrator.rig import draft, ids_request, orchestrating, target, until
+from tests.orchestrator.scripted_replicas import error
+from tests.orchestrator.test_generation import PROMPT, check_invariants
+
+
+async def test_a_target_that_has_forgotten_the_session_gets_all_ids(redis):
+    forgetful = target()
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 4 and len([one for one in forgetful.replica.rounds if one.round == 4]) == 1:
+            forgetful.replica.caches.clear()
+
+    forgetful.replica.fault = fault
+    async with orchestrating(redis.url, [forgetful, draft()]) as rig:
+        completion = await rig.client.complete(ids_request(PROMPT, 60))
+        await check_invariants(rig, completion)
+        again = [one for one in rig.targets[0].rounds if one.round == 4]
+    assert [one.point.position > 0 for one in again] == [True, False]
+    assert again[0].draft_ids == again[1].draft_ids
+
+
+async def test_a_session_moves_to_the_target_that_is_left(redis):
+    first, second = target(0), target(1)
+    dead: list[str] = []
+
+    async def die(session_id: str, round_number: int) -> None:
+        mine = first if session_id in first.replica.caches else second
+        if round_number == 5 and not dead:
+            dead.append(mine.replica.replica_id)
+            mine.replica.is_ready = False
+            raise ConnectionError
+
+    first.replica.fault = second.replica.fault = die
+    async with orchestrating(redis.url, [first, second, draft()]) as rig:
+        completion = await rig.client.complete(ids_request(PROMPT, 60))
+        await check_invariants(rig, completion)
+        record = await rig.stored(completion.started.session_id)
+        (survivor,) = [one for one in rig.targets if one.replica_id not in dead]
+    assert record.epoch == 2
+    assert record.owners.target.replica_id == survivor.replica_id
+    assert record.owners.target.incarnation == survivor.incarnation
+    moved = survivor.rounds[0].point
+    assert (moved.epoch, moved.position) == (2, 0)
+    assert moved.HasField("sampling")
+    assert {one.point.epoch for one in rig.drafts[0].rounds} == {1, 2}
+
+
+async def test_a_target_that_comes_back_goes_on_with_the_session(redis):
+    restarting = target()
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 5 and restarting.replica.incarnation != "second":
+            restarting.replica.incarnation = "second"
+            restarting.replica.caches.clear()
+            raise ConnectionError
+
+    restarting.replica.fault = fault
+    async with orchestrating(redis.url, [restarting, draft()]) as rig:
+        completion = await rig.client.complete(ids_request(PROMPT, 60))
+        await check_invariants(rig, completion)
+        record = await rig.stored(completion.started.session_id)
+    assert record.owners.target.incarnation == "second"
+    assert record.epoch == 2
+
+
+async def test_a_draining_target_hands_its_session_over(redis):
+    draining = target()
+    refusals = iter(["DRAINING", "SUPERSEDED"])
+
+    async def fault(session_id: str, round_number: int):
+        reason = next(refusals, None) if round_number == 5 else None
+        return error(grpc.StatusCode.UNAVAILABLE, reason) if reason else None
+
+    draining.replica.fault = fault
+    async with orchestrating(redis.url, [draining, draft()]) as rig:
+        completion = await rig.client.complete(ids_request(PROMPT, 60))
+        await check_invariants(rig, completion)
+        assert (await rig.stored(completion.started.session_id)).epoch == 3
+
+
+async def test_a_silent_target_counts_as_gone(redis):
+    silent, other = target(0), target(1)
+    forever = asyncio.Event()
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 5 and not forever.is_set():
+            silent_rounds.append(session_id)
+            if len(silent_rounds) == 1:
+                await forever.wait()
+
+    silent_rounds: list[str] = []
+    silent.replica.fault = other.replica.fault = fault
+    async with orchestrating(redis.url, [silent, other, draft()], target_deadline_seconds=0.1) as rig:
+        completion = await rig.client.complete(ids_request(PROMPT, 60))
+        await check_invariants(rig, completion)
+        forever.set()
+        await until(lambda: not silent.replica.caches and not other.replica.caches)
+
+
+async def test_without_any_target_left_the_client_learns_why_and_keeps_what_was_committed(redis):
+    dying = target()
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 5:
+            dying.replica.is_ready = False
+            raise ConnectionError
+
+    dying.replica.fault = fault
+    events = []
+    async with orchestrating(redis.url, [dying, draft()], failover_wait_seconds=0.1) as rig:
+        with pytest.raises(CallFailedError) as caught:
+            async for event in rig.client.generate(ids_request(PROMPT, 60)):
+                events.append(event)
+        record = await rig.stored(events[0].session_id)
+        await until(lambda: has_status(rig, record.session_id, "failed"))
+    assert (caught.value.code, caught.value.call_reason) == ("UNAVAILABLE", "NO_TARGET_REPLICA")
+    sent = [token.id for chunk in events[1:] for token in chunk.tokens]
+    assert sent
+    assert list(record.ids) == [*PROMPT, *sent]
+
+
+async def has_status(rig, session_id: str, status: str) -> bool:
+    return (await rig.stored(session_id)).status == status
+
+
+async def test_a_target_that_refuses_a_round_ends_its_session_only(redis):
+    full = target()
+
+    async def fault(session_id: str, round_number: int):
+        is_full = len(full.replica.caches.get(session_id, ())) > 200
+        return error(grpc.StatusCode.RESOURCE_EXHAUSTED, "KV_BLOCKS_EXHAUSTED") if is_full else None
+
+    full.replica.fault = fault
+    async with orchestrating(redis.url, [full, draft()]) as rig:
+        long, short = await asyncio.gather(
+            rig.client.complete(ids_request(PROMPT, 300)),
+            rig.client.complete(ids_request(PROMPT, 60)),
+            return_exceptions=True,
+        )
+        assert isinstance(long, CallFailedError)
+        assert (long.code, long.call_reason) == ("RESOURCE_EXHAUSTED", "KV_BLOCKS_EXHAUSTED")
+        await check_invariants(rig, short)
+        await until(lambda: not full.replica.caches and not rig.drafts[0].caches)
