@@ -26,7 +26,8 @@ from orchestrator.program import orchestrator_service, pools, store_settings
 from orchestrator.server import PatientServer
 from orchestrator.servicer import OrchestratorServicer
 from orchestrator.session_store import SessionStore
-from paceline.client.orchestrator import connect
+from paceline.client.generation import Speculation
+from paceline.client.orchestrator import Orchestrator, connect
 from paceline.local.redis_server import redis_server
 from tests.orchestrator.rig import OFF, TOKENIZER, draft, fixed, ids_request, target, until
 from tests.orchestrator.scripted_replicas import serving
@@ -89,7 +90,9 @@ async def end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def seconds_per_round(client, num_sessions: int, num_tokens: int, speculation) -> list[float]:
+async def seconds_per_round(
+    client: Orchestrator, num_sessions: int, num_tokens: int, speculation: Speculation
+) -> list[float]:
     """Wall seconds a round without the replicas' computing, one value a session."""
 
     async def one(number: int) -> float:

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import pytest
 
 from orchestrator.closings import Closings
 from orchestrator.config import OrchestratorConfig
@@ -14,7 +17,14 @@ from orchestrator.server import PatientServer
 from orchestrator.servicer import OrchestratorServicer
 from orchestrator.session_record import SessionRecord
 from orchestrator.session_store import SessionStore
-from paceline.client.generation import GenerationRequest, PromptIds, Speculation, SpeculationMode
+from paceline.client.errors import CallFailedError
+from paceline.client.generation import (
+    GenerationEvent,
+    GenerationRequest,
+    PromptIds,
+    Speculation,
+    SpeculationMode,
+)
 from paceline.client.orchestrator import Orchestrator, connect
 from tests.orchestrator.byte_tokenizer import byte_tokenizer
 from tests.orchestrator.scripted_replicas import ScriptedDraft, ScriptedReplica, ScriptedTarget, serving
@@ -89,7 +99,7 @@ async def orchestrating(
 def config_for(
     redis_url: str, targets: Sequence[ScriptedReplica], drafts: Sequence[ScriptedReplica], **settings
 ) -> OrchestratorConfig:
-    fields = {
+    fields: dict[str, Any] = {
         "listen": "127.0.0.1:0",
         "target_addresses": tuple(one.address for one in targets),
         "draft_addresses": tuple(one.address for one in drafts),
@@ -109,3 +119,11 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
             if value if isinstance(value, bool) else await value:
                 return
             await asyncio.sleep(0.005)
+
+
+async def failure_of(events: AsyncIterator[GenerationEvent], seen: list[Any]) -> CallFailedError:
+    """Add the events of a generation that fails to `seen`, and return its error."""
+    with pytest.raises(CallFailedError) as caught:  # noqa: PT012 - the iteration as a whole is what fails
+        async for event in events:
+            seen.append(event)  # noqa: PERF401 - what came before the failure must not be lost
+    return caught.value

@@ -118,13 +118,25 @@ class ScriptedReplica:
                 task.cancel()
 
 
+def result_of(outcome: Any, message_type: type[Any]) -> Any:
+    """The outcome of a round as a result: what was answered, or the fault in its place."""
+    if not isinstance(outcome, tuple):
+        return outcome
+    message, fault = outcome
+    return message_type(session_id=message.point.session_id, round=message.round, error=fault)
+
+
+async def still_loading(context: Any) -> None:
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
+
+
 class ScriptedTarget(target_service_pb2_grpc.TargetServiceServicer):
     def __init__(self, replica: ScriptedReplica) -> None:
         self.replica = replica
 
     async def GetModel(self, request, context):
         if not self.replica.is_ready:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
+            await still_loading(context)
         return target_service_pb2.TargetServiceGetModelResponse(
             model=self.replica.model(), replica=self.replica.info()
         )
@@ -133,12 +145,9 @@ class ScriptedTarget(target_service_pb2_grpc.TargetServiceServicer):
         async for result in self.replica.exchange(
             request_iterator, lambda frame: frame.rounds, self._verdict
         ):
-            if isinstance(result, tuple):
-                message, fault = result
-                result = target_service_pb2.VerifyResult(
-                    session_id=message.point.session_id, round=message.round, error=fault
-                )
-            yield target_service_pb2.VerifyResponse(results=[result])
+            yield target_service_pb2.VerifyResponse(
+                results=[result_of(result, target_service_pb2.VerifyResult)]
+            )
 
     async def ReleaseSessions(self, request, context):
         return target_service_pb2.TargetServiceReleaseSessionsResponse(
@@ -173,7 +182,7 @@ class ScriptedDraft(draft_service_pb2_grpc.DraftServiceServicer):
 
     async def GetModel(self, request, context):
         if not self.replica.is_ready:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
+            await still_loading(context)
         return draft_service_pb2.DraftServiceGetModelResponse(
             model=self.replica.model(), replica=self.replica.info()
         )
@@ -182,12 +191,9 @@ class ScriptedDraft(draft_service_pb2_grpc.DraftServiceServicer):
         async for result in self.replica.exchange(
             request_iterator, lambda frame: frame.requests, self._proposal
         ):
-            if isinstance(result, tuple):
-                message, fault = result
-                result = draft_service_pb2.ProposalResult(
-                    session_id=message.point.session_id, round=message.round, error=fault
-                )
-            yield draft_service_pb2.ProposeResponse(results=[result])
+            yield draft_service_pb2.ProposeResponse(
+                results=[result_of(result, draft_service_pb2.ProposalResult)]
+            )
 
     async def ReleaseSessions(self, request, context):
         return draft_service_pb2.DraftServiceReleaseSessionsResponse(

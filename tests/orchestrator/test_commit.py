@@ -10,8 +10,9 @@ from orchestrator.commit_line import CommitLine
 from orchestrator.outbox import Outbox
 from orchestrator.session_record import Commit, SessionStatus
 from paceline.client.errors import CallFailedError
+from paceline.client.generation import GenerationStarted, TokenChunk
 from paceline.serving.errors import StaleEpochError
-from tests.orchestrator.rig import draft, ids_request, orchestrating, target, until
+from tests.orchestrator.rig import draft, failure_of, ids_request, orchestrating, target, until
 from tests.orchestrator.test_generation import PROMPT, check_invariants
 
 
@@ -111,11 +112,9 @@ async def test_redis_gone_for_good_ends_a_generation_with_a_reason_and_nothing_u
 
     dying.replica.fault = fault
     async with orchestrating(redis.url, [dying, draft()], redis_timeout_seconds=0.2) as rig:
-        with pytest.raises(CallFailedError) as caught:
-            async for event in rig.client.generate(ids_request(PROMPT, 60)):
-                seen.append(event)
-        assert caught.value.call_reason == "SESSION_STORE_UNAVAILABLE"
-        assert caught.value.code == "UNAVAILABLE"
+        caught = await failure_of(rig.client.generate(ids_request(PROMPT, 60)), seen)
+        assert caught.call_reason == "SESSION_STORE_UNAVAILABLE"
+        assert caught.code == "UNAVAILABLE"
         assert all(chunk.round < 6 for chunk in seen[1:])
         await until(lambda: not dying.replica.caches and not rig.drafts[0].caches)
         with pytest.raises(CallFailedError) as caught:
@@ -150,7 +149,7 @@ async def test_a_slow_client_stops_the_rounds(redis):
             num_rounds = len(rig.targets[0].rounds)
             await asyncio.sleep(0.3)
         assert num_rounds < 1500
-        tokens = [token async for chunk in events if hasattr(chunk, "tokens") for token in chunk.tokens]
+        tokens = [token async for event in events if isinstance(event, TokenChunk) for token in event.tokens]
         assert len(tokens) > 3900
 
 
@@ -159,6 +158,7 @@ async def test_a_client_that_vanishes_is_forgotten_everywhere(redis):
         other = asyncio.create_task(rig.client.complete(ids_request((9, 9), 400)))
         events = rig.client.generate(ids_request(PROMPT, 4000))
         started = await anext(events)
+        assert isinstance(started, GenerationStarted)
         await anext(events)
         await events.aclose()
         session_id = started.session_id

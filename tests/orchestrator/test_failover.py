@@ -3,10 +3,9 @@
 import asyncio
 
 import grpc
-import pytest
 
 from paceline.client.errors import CallFailedError
-from tests.orchestrator.rig import draft, ids_request, orchestrating, target, until
+from tests.orchestrator.rig import draft, failure_of, ids_request, orchestrating, target, until
 from tests.orchestrator.scripted_replicas import error
 from tests.orchestrator.test_generation import PROMPT, check_invariants
 
@@ -116,12 +115,10 @@ async def test_without_any_target_left_the_client_learns_why_and_keeps_what_was_
     dying.replica.fault = fault
     events = []
     async with orchestrating(redis.url, [dying, draft()], failover_wait_seconds=0.1) as rig:
-        with pytest.raises(CallFailedError) as caught:
-            async for event in rig.client.generate(ids_request(PROMPT, 60)):
-                events.append(event)
+        caught = await failure_of(rig.client.generate(ids_request(PROMPT, 60)), events)
         record = await rig.stored(events[0].session_id)
         await until(lambda: has_status(rig, record.session_id, "failed"))
-    assert (caught.value.code, caught.value.call_reason) == ("UNAVAILABLE", "NO_TARGET_REPLICA")
+    assert (caught.code, caught.call_reason) == ("UNAVAILABLE", "NO_TARGET_REPLICA")
     sent = [token.id for chunk in events[1:] for token in chunk.tokens]
     assert sent
     assert list(record.ids) == [*PROMPT, *sent]

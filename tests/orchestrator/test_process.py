@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -87,7 +88,7 @@ async def test_the_orchestrator_is_not_serving_without_a_target_and_still_ends_o
     async with program("orchestrator", *arguments, "--model", str(tmp_path)) as orchestrator:
         await orchestrator.event("listening")
         async with grpc.aio.insecure_channel(address) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
+            health: Any = health_pb2_grpc.HealthStub(channel)
             answer = await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
         assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
         orchestrator.process.send_signal(signal.SIGTERM)

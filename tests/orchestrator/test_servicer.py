@@ -7,7 +7,14 @@ import grpc.aio
 import pytest
 
 from paceline.client.errors import CallFailedError
-from paceline.client.generation import Chat, GenerationRequest, RawPrompt, Speculation, SpeculationMode
+from paceline.client.generation import (
+    Chat,
+    GenerationRequest,
+    RawPrompt,
+    Speculation,
+    SpeculationMode,
+    TokenChunk,
+)
 from paceline.models.chat_message import ChatMessage
 from paceline.serving.status import error_reason
 from paceline.v1 import orchestrator_service_pb2 as messages
@@ -129,11 +136,14 @@ async def test_more_sessions_than_there_are_places_are_refused_until_one_ends(re
 
 
 async def test_the_pools_and_limits_are_described(redis):
-    async with orchestrating(redis.url, [target(0), target(1), draft()], max_sessions=7) as rig:
-        async with grpc.aio.insecure_channel(rig.address) as channel:
-            answer = await OrchestratorServiceStub(channel).GetModel(
-                messages.OrchestratorServiceGetModelRequest()
-            )
+    replicas = [target(0), target(1), draft()]
+    async with (
+        orchestrating(redis.url, replicas, max_sessions=7) as rig,
+        grpc.aio.insecure_channel(rig.address) as channel,
+    ):
+        answer = await OrchestratorServiceStub(channel).GetModel(
+            messages.OrchestratorServiceGetModelRequest()
+        )
     assert answer.target.name == "scripted"
     assert answer.draft.vocabulary_sha256 == answer.target.vocabulary_sha256
     assert {one.replica_id for one in answer.target_replicas} == {"target-0", "target-1"}
@@ -162,7 +172,7 @@ async def test_a_draining_orchestrator_finishes_what_runs_and_takes_nothing_new(
         with pytest.raises(CallFailedError) as caught:
             await rig.client.complete(ids_request(PROMPT, 5))
         assert (caught.value.code, caught.value.call_reason) == ("UNAVAILABLE", "DRAINING")
-        tokens = [token async for event in events if hasattr(event, "tokens") for token in event.tokens]
+        tokens = [token async for event in events if isinstance(event, TokenChunk) for token in event.tokens]
         await serving
     assert len(tokens) == 300
 
