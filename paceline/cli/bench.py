@@ -31,6 +31,7 @@ from paceline.cli.cluster_options import (
     set_up_models,
 )
 from paceline.cli.failure import FAILURE_EXIT_CODE
+from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
 from paceline.client.orchestrator import Orchestrator, connect
 from paceline.errors import ConfigError
 from paceline.local.cluster import LocalCluster
@@ -45,8 +46,8 @@ def bench(
     pair: PairName = "reference",
     target: Annotated[str | None, typer.Option(help="Target model, with --draft.")] = None,
     draft: Annotated[str | None, typer.Option(help="Draft model, with --target.")] = None,
-    target_weights: TargetWeights = "int8",
-    draft_weights: DraftWeights = "int4",
+    target_weights: TargetWeights = TARGET_WEIGHTS,
+    draft_weights: DraftWeights = DRAFT_WEIGHTS,
     cores: Cores = None,
     prompts: Annotated[
         str,

@@ -20,6 +20,7 @@ from paceline.cli.cluster_lines import ClusterLines
 from paceline.cli.cluster_options import AsJson, Cores, ModelOptions, PairName, assign_cores, set_up_models
 from paceline.cli.failure import FAILURE_EXIT_CODE
 from paceline.cli.generation_view import TextView
+from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
 from paceline.cli.status_row import StatusRow
 from paceline.cli.token_painter import Marking, has_colour
 from paceline.client.completion import Completion, CompletionBuilder
@@ -48,7 +49,9 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Start a cluster, answer three prompts with a draft and without, compare the token ids, and stop it all."""
-    config = replace(set_up_models(ModelOptions(pair, "int8", "int4")), cores=assign_cores(cores))
+    config = replace(
+        set_up_models(ModelOptions(pair, TARGET_WEIGHTS, DRAFT_WEIGHTS)), cores=assign_cores(cores)
+    )
     demonstration = _Demo(config, Variant(num_draft_tokens), max_tokens, is_quiet=as_json)
     results = asyncio.run(demonstration.run())
     if as_json:

@@ -9,17 +9,25 @@ from paceline.local.plan import ModelChoice
 from paceline.models.prepare import prepare
 from paceline.models.prepared import NotPreparedError, find_prepared
 
+# Why these: docs/decisions/002-weights-and-precision.md.
+TARGET_WEIGHTS = "int8"
+DRAFT_WEIGHTS = "int4"
+
 
 def set_up_model(source: str, weights: str) -> ModelChoice:
     """Return a prepared model; pulls and prepares it first where it is missing."""
-    name = Path(source).name or source
+    return ModelChoice(Path(source).name or source, weights, find_or_prepare(source, weights))
+
+
+def find_or_prepare(source: str, weights: str, cache_dir: Path | None = None) -> Path:
+    """Return a model's prepared directory, made with progress bars where it is missing; raises as `prepare` does."""
     try:
-        return ModelChoice(name, weights, find_prepared(source, weights))
+        return find_prepared(source, weights, cache_dir)
     except NotPreparedError:
-        return ModelChoice(name, weights, _prepare_with_progress(source, weights))
+        return _prepare_with_progress(source, weights, cache_dir)
 
 
-def _prepare_with_progress(source: str, weights: str) -> Path:
+def _prepare_with_progress(source: str, weights: str, cache_dir: Path | None) -> Path:
     console = Console(stderr=True, highlight=False)
     console.print(f"{source} {weights}: not here yet; pulling and preparing it, once", soft_wrap=True)
     columns = (TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
@@ -33,4 +41,4 @@ def _prepare_with_progress(source: str, weights: str) -> Path:
                 tasks[step] = bars.add_task(step, total=num_total)
             bars.update(tasks[step], completed=num_done, total=num_total)
 
-        return prepare(source, weights, move)
+        return prepare(source, weights, move, cache_dir)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS, find_or_prepare
 from paceline.errors import PacelineError
 from paceline.models import progress as download_progress
 from paceline.models.cache import CACHE_DIR_VARIABLE, default_cache_dir, is_pulled, model_path
@@ -83,7 +84,52 @@ def pull_models(
             print(json.dumps({"models": [_describe(model, directory) for model in models]}, indent=2))
 
 
-# `paceline models prepare` goes here.
+@app.command("prepare")
+def prepare_models(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Catalogued models or pairs, GGUF files, exported or Hugging Face directories, hub ids.",
+        ),
+    ],
+    *,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="f32, f16, int8 or int4.  [default: int8; int4 for the draft of a pair]", show_default=False
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    cache_dir: CacheDir = None,
+) -> None:
+    """Make models ready to be served, once; a catalogued one is pulled first where it is missing.
+
+    GGUF files need nothing more; the export of hub ids and Hugging Face directories needs the extra `prepare`.
+    """
+    directory = cache_dir or default_cache_dir()
+    prepared: list[dict[str, str]] = []
+    with _failures_explained(as_json=as_json):
+        for source, format_ in _wishes(sources, weights):
+            path = find_or_prepare(source, format_, directory)
+            prepared.append({"source": source, "weights": format_, "path": str(path)})
+            if not as_json:
+                typer.echo(f"{source} {format_}: {path}")
+    if as_json:
+        print(json.dumps({"models": prepared}, indent=2))
+
+
+def _wishes(sources: Iterable[str], weights: str | None) -> list[tuple[str, str]]:
+    """Each model to prepare with its format, none twice."""
+    wishes: list[tuple[str, str]] = []
+    for source in sources:
+        if source in PAIRS:
+            pair = PAIRS[source]
+            wishes.append((pair.target.name, weights or TARGET_WEIGHTS))
+            wishes.append((pair.draft.name, weights or DRAFT_WEIGHTS))
+        else:
+            wishes.append((source, weights or TARGET_WEIGHTS))
+    return list(dict.fromkeys(wishes))
 
 
 def _notice(line: str) -> None:

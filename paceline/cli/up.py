@@ -20,6 +20,7 @@ from paceline.cli.cluster_options import (
     set_up_models,
 )
 from paceline.cli.failure import FAILURE_EXIT_CODE
+from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
 from paceline.local.cluster import LocalCluster
 from paceline.local.cluster_record import write_record
 from paceline.local.plan import ClusterConfig
@@ -36,8 +37,8 @@ def up(
         str | None, typer.Option(help="Target model, with --draft: a name, GGUF file, directory or hub id.")
     ] = None,
     draft: Annotated[str | None, typer.Option(help="Draft model, with --target.")] = None,
-    target_weights: TargetWeights = "int8",
-    draft_weights: DraftWeights = "int4",
+    target_weights: TargetWeights = TARGET_WEIGHTS,
+    draft_weights: DraftWeights = DRAFT_WEIGHTS,
     target_replicas: Annotated[int, typer.Option(min=1, max=64, help="Processes that host the target.")] = 1,
     draft_replicas: Annotated[
         int, typer.Option(min=0, max=64, help="Processes that host the draft; 0: the target decodes alone.")

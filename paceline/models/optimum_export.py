@@ -46,8 +46,9 @@ def _export(source: str, weights: str, directory: Path) -> None:
         )
         model.save_pretrained(unfinished)
         AutoTokenizer.from_pretrained(source).save_pretrained(unfinished)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UnsupportedModelError(f"{source!r} could not be exported: {error}", source=source) from error
+    except Exception as error:  # whatever the exporter, the hub's client or its network raise
+        message = f"{source!r} could not be exported ({type(error).__name__}: {error}); check the name and the network."
+        raise UnsupportedModelError(message, source=source) from error
     unfinished.replace(directory)
 
 

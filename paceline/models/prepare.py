@@ -60,6 +60,8 @@ def prepare(
         return Path(source)
     gguf_path = _gguf_path(str(source), cache_dir, progress)
     if gguf_path is None:
+        if "/" not in str(source) and not Path(source).is_dir():  # no hub id either
+            raise UnknownModelError(str(source), MODELS)
         return export(str(source), weights, cache_dir / "prepared")
     directory = prepared_path(gguf_path, str(source), weights, cache_dir)
     directory.parent.mkdir(parents=True, exist_ok=True)

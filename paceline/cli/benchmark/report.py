@@ -43,14 +43,18 @@ class Report:
         machine = self.machine
         return [
             f"command   {self.command}",
-            (f"machine   {machine.cpu}, {machine.num_usable_cores} of {machine.num_cores} cores usable, "
-            f"{machine.memory_gib} GiB, Linux {machine.kernel}"),
+            (
+                f"machine   {machine.cpu}, {machine.num_usable_cores} of {machine.num_cores} cores usable, "
+                f"{machine.memory_gib} GiB, Linux {machine.kernel}"
+            ),
             f"versions  {', '.join(f'{name} {number}' for name, number in self.versions.items())}",
             f"target    {_describe(self.models.target)}, {_describe_invariance(self.models.target)}",
             f"draft     {_describe(self.models.draft) if self.models.draft else 'none'}",
             f"cores     {self.cores or 'not pinned'}",
-            (f"each      {self.max_tokens} tokens at most, {self.num_sessions} at once, "
-            f"{self.num_repeats} repeats, prompts warm in both caches"),
+            (
+                f"each      {self.max_tokens} tokens at most, {self.num_sessions} at once, "
+                f"{self.num_repeats} repeats, prompts warm in both caches"
+            ),
         ]
 
     def table(self) -> Table:
@@ -77,8 +81,10 @@ class Report:
         """Return how to read the table, and whether all ids were the same."""
         num_tokens = sum(result.num_tokens_compared for result in self.results)
         lines = [
-            ("median (quartiles); tok/s: from request to last token; after 1st: speed-up once the first is here; "
-            "a round: tokens that a round with a draft brings"),
+            (
+                "median (quartiles); tok/s: from request to last token; after 1st: speed-up once the first is here; "
+                "a round: tokens that a round with a draft brings"
+            ),
             f"identical: {'yes' if self.is_identical else 'NO'} ({num_tokens} token ids compared)",
         ]
         if self.cold_time_to_first_token_seconds is not None:

@@ -80,7 +80,9 @@ def _result(
         for trial in trials
         if trial.plan.variant == TARGET_ONLY and variant != TARGET_ONLY
     }
-    pairs = [(trial, alone[key]) for trial in own if (key := (trial.plan.repeat, trial.plan.prompts)) in alone]
+    pairs = [
+        (trial, alone[key]) for trial in own if (key := (trial.plan.repeat, trial.plan.prompts)) in alone
+    ]
     completions = [completion for trial in own for completion in trial.completions]
     prompts = [prompt for trial in own for prompt in trial.plan.prompts]
     compared = [

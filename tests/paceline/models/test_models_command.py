@@ -77,6 +77,34 @@ def test_a_failure_as_json_carries_its_reason(monkeypatch: pytest.MonkeyPatch):
     assert json.loads(result.stdout)["error"]["reason"] == "WRONG_BYTES"
 
 
+def test_a_pair_is_prepared_in_the_formats_that_it_is_served_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(command, "find_or_prepare", lambda source, weights, _: Path(f"/{source}-{weights}"))
+    result = run("prepare", "tiny", "reference", "tiny", "--json")
+    assert [one["path"] for one in json.loads(result.stdout)["models"]] == [
+        "/smollm2-135m-instruct-int8",
+        "/smollm2-135m-instruct-int4",
+        "/qwen2.5-coder-1.5b-instruct-int8",
+        "/qwen2.5-coder-0.5b-instruct-int4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "what"),
+    [
+        (["tinny"], 2, "no model or pair 'tinny'"),
+        (["tiny", "--weights", "int3"], 1, "'int3'"),
+        (["missing.gguf"], 2, "no model or pair 'missing.gguf'"),
+        (["no/such-model"], 1, "'no/such-model'"),
+    ],
+)
+def test_what_cannot_be_prepared_is_one_sentence(
+    tmp_path: Path, arguments: list[str], exit_code: int, what: str
+):
+    result = run("prepare", *arguments, "--json", "--cache-dir", str(tmp_path))
+    assert result.exit_code == exit_code
+    assert what in json.loads(result.stdout)["error"]["message"]
+
+
 def _raiser(failure: BaseException):
     def fail(*_, **__):
         raise failure
