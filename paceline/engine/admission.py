@@ -1,5 +1,6 @@
 """Admission: a work takes all the blocks that it can need before its first row runs, or nothing is changed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -86,6 +87,8 @@ def _check(work: Work, limits: Limits) -> int:
     _check_ids(work, limits)
     if not 0 <= work.num_selected <= num_tokens or (work.num_drawn and not work.num_selected):
         raise InvalidRequestError("Only known rows can choose ids, and drawing goes on from a chosen one.")
+    if work.num_drawn < 0:
+        raise InvalidRequestError(f"{work.num_drawn} ids cannot be drawn.", field="num_drawn")
     return min(work.num_drawn, limits.max_context_tokens - num_tokens)
 
 
@@ -104,7 +107,7 @@ def _find_reuse(work: Work, token_ids: list[int], pool: BlockPool) -> _Reuse:
     sequence, num_reusable = work.sequence, len(token_ids) - work.num_selected
     num_kept = min(_num_agreeing(sequence, work.position, token_ids), sequence.num_computed, num_reusable)
     num_whole, num_findable = num_kept // pool.block_size, num_reusable // pool.block_size
-    keys = sequence.keys(num_findable, token_ids) if num_findable > num_whole else []
+    keys = sequence.keys(num_findable, token_ids, num_kept) if num_findable > num_whole else []
     found: list[int] = []
     for key in keys[num_whole:]:
         block = pool.find(key)
@@ -131,27 +134,55 @@ def _make_room(
     sequence: Sequence, pool: BlockPool, reuse: _Reuse, num_blocks: int, idle_sequences: Iterable[Sequence]
 ) -> None:
     """Take the found blocks, and see to it that the rest can be allocated; raises BlocksExhaustedError."""
-    for block in reuse.found:
-        pool.share(block)
-    own = sequence.blocks[: _num_blocks(reuse.num_kept, pool)]
-    is_copied = bool(reuse.num_kept % pool.block_size) and pool.num_holders(own[-1]) > 1
-    let_go = [block for block in sequence.blocks[len(own) :] if pool.num_holders(block) == 1]
-    num_needed = num_blocks - len(own) - len(reuse.found) + is_copied - len(let_go)
-    for idle in idle_sequences:
-        if num_needed <= pool.num_available:
-            break
-        if idle is not sequence:
-            idle.evict()
-    if num_needed > pool.num_available:
-        num_free = pool.num_available
-        pool.release(reuse.found)
+    others = [one for one in idle_sequences if one is not sequence]
+    room = _Room(sequence, pool, reuse, num_blocks)
+    num_evicted = 0
+    while room.num_needed > room.num_free and num_evicted < len(others):
+        room.let_go(others[num_evicted].blocks)
+        num_evicted += 1
+    if room.num_needed > room.num_free:
         message = (
-            f"The KV cache has {num_free} free blocks of {pool.block_size} tokens and {num_needed} are needed. "
-            "Try again when other sessions have ended, or give the replica more KV memory."
+            f"The KV cache has {room.num_free} free blocks of {pool.block_size} tokens and {room.num_needed} are "
+            "needed. Try again when other sessions have ended, or give the replica more KV memory."
         )
         raise BlocksExhaustedError(
-            message, num_needed=num_needed, num_free=num_free, num_total=pool.num_blocks - 1
+            message, num_needed=room.num_needed, num_free=room.num_free, num_total=pool.num_blocks - 1
         )
+    for block in reuse.found:
+        pool.share(block)
+    for idle in others[:num_evicted]:
+        idle.evict()
+
+
+class _Room:
+    """Counts the blocks that there would be, before anything is changed.
+
+    Attributes:
+        num_free: Blocks that could be allocated once the found ones are taken and all that was let go is given back.
+    """
+
+    def __init__(self, sequence: Sequence, pool: BlockPool, reuse: _Reuse, num_blocks: int) -> None:
+        own = sequence.blocks[: _num_blocks(reuse.num_kept, pool)]
+        self._pool = pool
+        self._num_let_go = Counter(dict.fromkeys(reuse.found, -1))
+        self._num_new = num_blocks - len(own) - len(reuse.found)
+        self._appended_to = own[-1] if reuse.num_kept % pool.block_size else None
+        self.num_free = pool.num_available - sum(not pool.num_holders(block) for block in reuse.found)
+        self.let_go(sequence.blocks[len(own) :])
+
+    @property
+    def num_needed(self) -> int:
+        """Blocks to allocate; one that is appended to and stays shared needs one for its copy."""
+        is_copied = self._appended_to is not None and self._num_holders(self._appended_to) > 1
+        return self._num_new + is_copied
+
+    def let_go(self, blocks: list[int]) -> None:
+        """Count one holder less of each block."""
+        self._num_let_go.update(blocks)
+        self.num_free += sum(self._num_holders(block) == 0 for block in blocks)
+
+    def _num_holders(self, block: int) -> int:
+        return self._pool.num_holders(block) - self._num_let_go[block]
 
 
 def _num_blocks(num_tokens: int, pool: BlockPool) -> int:

@@ -3,8 +3,10 @@
 The loop is three calls: admit what has come, run one forward pass over the rows that are due, hand out results.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic_ns
@@ -13,7 +15,13 @@ from typing import Literal, Self
 from paceline.engine.admission import Limits, admit
 from paceline.engine.batch import Rows, chunked_batch, split_batch
 from paceline.engine.block_pool import BlockPool
-from paceline.engine.errors import EngineFailedError, EngineStoppedError, SelfTestError, SequenceClosedError
+from paceline.engine.errors import (
+    EngineFailedError,
+    EngineStoppedError,
+    PositionMismatchError,
+    SelfTestError,
+    SequenceClosedError,
+)
 from paceline.engine.precision import choose_precision
 from paceline.engine.runner import Runner, RunnerConfig, load_model
 from paceline.engine.scheduling import RowBudget, plan_step
@@ -91,7 +99,7 @@ class _Inbox:
 
     changed: Condition = field(default_factory=Condition)
     handles: list[WorkHandle] = field(default_factory=list)
-    closing: list[Sequence] = field(default_factory=list)
+    errands: list[Callable[[], None]] = field(default_factory=list)  # forks and closings, in order
     is_stopping: bool = False
     was_woken: bool = False
 
@@ -168,8 +176,22 @@ class Engine:
     def close_sequence(self, sequence: Sequence) -> None:
         """Free a sequence's blocks; works of it that have not ended fail with SequenceClosedError."""
         with self._inbox.changed:
-            self._inbox.closing.append(sequence)
+            self._inbox.errands.append(partial(self._close, sequence))
             self._wake()
+
+    def fork_sequence(self, sequence: Sequence, num_tokens: int) -> "Future[Sequence]":
+        """Return a new sequence that knows the first `num_tokens` ids and shares the blocks that hold them.
+
+        The future fails with PositionMismatchError or SequenceClosedError.
+        """
+        forked: Future[Sequence] = Future()
+        with self._inbox.changed:
+            if self._inbox.is_stopping or self._ended_by is not None:
+                forked.set_exception(self._ended_by or _stopped())
+            else:
+                self._inbox.errands.append(partial(self._fork, sequence, num_tokens, forked))
+                self._wake()
+        return forked
 
     def submit(self, work: Work) -> WorkHandle:
         """Hand work to the scheduler. Errors arrive in the handle's future."""
@@ -221,25 +243,27 @@ class Engine:
         with self._inbox.changed:
             self._ended_by = error
             left, self._inbox.handles = self._inbox.handles, []
-        for handle in [*self._waiting, *left]:
-            if handle.future.set_running_or_notify_cancel():
-                handle.future.set_exception(error)
+            errands, self._inbox.errands = self._inbox.errands, []
+        for errand in errands:
+            errand()
         for task in self._tasks:
             task.fail(error)
+        for handle in [*self._waiting, *left]:
+            _fail(handle, error)
         self._tasks, self._waiting = [], []
 
     def _take_in(self) -> bool:
         """Wait for something to do, and empty the inbox; False means stop."""
         inbox = self._inbox
         with inbox.changed:
-            while not (inbox.was_woken or self._tasks or inbox.is_stopping):
+            while not (inbox.was_woken or self._tasks or self._waiting or inbox.is_stopping):
                 inbox.changed.wait()
             inbox.was_woken = False
             arrived, inbox.handles = inbox.handles, []
-            closing, inbox.closing = inbox.closing, []
+            errands, inbox.errands = inbox.errands, []
         self._waiting += arrived
-        for sequence in closing:
-            self._close(sequence)
+        for errand in errands:
+            errand()
         return not inbox.is_stopping
 
     def _close(self, sequence: Sequence) -> None:
@@ -249,6 +273,21 @@ class Engine:
         self._sequences.pop(id(sequence), None)
         for task in gone:
             task.fail(SequenceClosedError("The session was released while it ran."))
+
+    def _fork(self, sequence: Sequence, num_tokens: int, forked: "Future[Sequence]") -> None:
+        if not forked.set_running_or_notify_cancel():
+            return
+        num_known = len(sequence.token_ids)
+        if sequence.is_closed:
+            forked.set_exception(SequenceClosedError("The session was released."))
+        elif not 0 <= num_tokens <= num_known:
+            message = f"The cache knows {num_known} ids, not {num_tokens}; send them from position 0."
+            error = PositionMismatchError(message, position=num_tokens, known_position=num_known)
+            forked.set_exception(error)
+        else:
+            sharer = sequence.fork(num_tokens)
+            self._sequences[id(sharer)] = sharer
+            forked.set_result(sharer)
 
     def _admit(self) -> None:
         """Admit works whose sequences are free, in the order of their arrival."""
@@ -269,7 +308,9 @@ class Engine:
         except PacelineError as error:
             handle.future.set_exception(error)
             return False
-        self._sequences[id(handle.work.sequence)] = handle.work.sequence
+        sequence = handle.work.sequence
+        sequence.last_step = self._num_steps  # it waits from now on
+        self._sequences[id(sequence)] = sequence
         self._tasks.append(Task(handle, admitted))
         return True
 
@@ -306,9 +347,17 @@ class Engine:
 
     def _hand_out(self) -> None:
         done = [task for task in self._tasks if not task.num_pending]
-        self._tasks = [task for task in self._tasks if task.num_pending]
+        # Not asked again: `finish` may be called at any moment.
+        self._tasks = [task for task in self._tasks if task not in done]
         for task in done:
             task.resolve()
+
+
+def _fail(handle: WorkHandle, error: PacelineError) -> None:
+    """Answer a work with an error, unless it has an answer or was cancelled."""
+    future = handle.future
+    if future.running() or (not future.done() and future.set_running_or_notify_cancel()):
+        future.set_exception(error)
 
 
 def _require_invariance(report: SelfTestReport, config: EngineConfig, compute: str, kv: str) -> None:

@@ -19,7 +19,8 @@ from paceline.engine.work import Logits
 
 # Vector loads of the KV are fastest when blocks start at a cache line.
 ALIGNMENT = 64
-MIN_BLOCKS = 4
+# The self-test needs three sequences of 112 tokens beside the padding block.
+MIN_BLOCKS = 13
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Runner:
         num_blocks: Blocks of the cache, the padding block included.
         block_size: Tokens a block.
         kv_bytes_per_token: Bytes of KV one token takes, all layers.
+        num_threads: Threads that a pass really uses, which may be fewer than were asked for.
     """
 
     def __init__(self, model: ov.Model, config: RunnerConfig) -> None:
@@ -67,6 +69,9 @@ class Runner:
             properties |= threads
         self._compiled = ov.Core().compile_model(model, config.device, properties)
         self._request = self._compiled.create_infer_request()
+        self.num_threads = (
+            int(self._compiled.get_property("INFERENCE_NUM_THREADS")) if config.device == "CPU" else 1
+        )
         self._allocate(config.kv_cache_bytes)
 
     def forward(self, batch: Batch) -> Logits:
@@ -119,6 +124,9 @@ def load_model(directory: Path) -> tuple[Manifest, Callable[[], ov.Model]]:
             raise UnsupportedModelError(
                 f"{directory} lacks the weights {error}.", path=str(directory)
             ) from error
+        except RuntimeError as error:
+            message = f"The weights in {directory} do not fit its architecture: {error}"
+            raise UnsupportedModelError(message, path=str(directory)) from error
 
     return manifest, build
 

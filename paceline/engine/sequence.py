@@ -15,7 +15,7 @@ class Sequence:
         token_ids: All known ids, those chosen by the engine included.
         num_computed: The first `num_computed` ids have their KV in `blocks`.
         blocks: Blocks in order; block i holds the positions from i * block_size on.
-        last_step: Number of the scheduler's step that served it last.
+        last_step: Number of the scheduler's step that served it last, or that ran before its work was admitted.
         is_closed: Its blocks are gone for good.
     """
 
@@ -66,6 +66,7 @@ class Sequence:
         forked = Sequence(self._pool)
         forked.token_ids = self.token_ids[:num_tokens]
         forked.num_computed = min(self.num_computed, num_tokens)
+        forked.last_step = self.last_step
         size = self._pool.block_size
         forked.blocks = self.blocks[: -(-forked.num_computed // size)]
         forked._keys = self._keys[: forked.num_computed // size]
@@ -83,10 +84,10 @@ class Sequence:
             self._pool.publish(self.blocks[len(self._keys)], key)
             self._keys.append(key)
 
-    def keys(self, num_blocks: int, token_ids: list[int]) -> list[BlockKey]:
-        """Return the keys of the first `num_blocks` full blocks of `token_ids`, which begin as this sequence does."""
+    def keys(self, num_blocks: int, token_ids: list[int], num_agreeing: int) -> list[BlockKey]:
+        """Return the keys of the first `num_blocks` full blocks of ids, which begin with `num_agreeing` of our own."""
         size = self._pool.block_size
-        keys = self._keys[:num_blocks]
+        keys = self._keys[: min(num_blocks, num_agreeing // size)]
         for index in range(len(keys), num_blocks):
             keys.append(block_key(keys[-1] if keys else b"", token_ids[index * size : (index + 1) * size]))
         return keys

@@ -92,9 +92,13 @@ class Task:
 
     def _choose(self, logits: Logits, positions: TokenIds) -> TokenIds:
         selector = self.handle.work.selector
-        return choose_greedily(logits, positions) if selector is None else selector(logits, positions)
+        return (
+            choose_greedily(logits)
+            if selector is None
+            else selector(logits, positions, self.sequence.token_ids)
+        )
 
 
-def choose_greedily(logits: Logits, _positions: TokenIds) -> TokenIds:
+def choose_greedily(logits: Logits) -> TokenIds:
     """Return the id of the highest logit of each row [num_rows]; of equal ones, which bf16 has often, the lowest id."""
     return logits.argmax(axis=1)

@@ -1,6 +1,7 @@
 """Work for the engine: which ids a sequence goes on with, which rows choose an id, what came of it."""
 
 from collections.abc import Callable
+from collections.abc import Sequence as Ids
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -15,8 +16,10 @@ TokenIds = npt.NDArray[np.int64]  # [num_tokens]
 Logits = npt.NDArray[np.float32]  # [num_rows, vocab_size]
 
 # Chooses one id a row. Called on the scheduler thread, so it must be quick and must not block.
-# (logits [num_rows, vocab_size], positions [num_rows] of the ids to be chosen) -> ids [num_rows]
-Selector = Callable[[Logits, TokenIds], TokenIds]
+# (logits [num_rows, vocab_size], positions [num_rows] of the ids to be chosen, the sequence's known ids)
+#     -> ids [num_rows]
+# The id at position p follows the known ids before p; known ids from p on, a draft's say, are no part of its context.
+Selector = Callable[[Logits, TokenIds, Ids[int]], TokenIds]
 
 
 @dataclass(frozen=True)

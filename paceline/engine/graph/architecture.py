@@ -44,6 +44,9 @@ class Architecture:
             supported = " and ".join(SUPPORTED_FAMILIES)
             message = f"The architecture {self.family!r} is not supported; {supported} are."
             raise UnsupportedModelError(message, family=self.family)
+        sizes = (self.num_layers, self.hidden_size, self.num_heads, self.num_kv_heads, self.head_size)
+        if min(*sizes, self.vocabulary_size, self.max_context_tokens) < 1:
+            raise UnsupportedModelError("The sizes of an architecture must be positive.", family=self.family)
         if self.num_heads % self.num_kv_heads or self.head_size % 2:
             message = "The number of heads must be a multiple of the KV heads, and the head size even."
             raise UnsupportedModelError(message, family=self.family)

@@ -8,21 +8,19 @@ from openvino import opset13 as ops
 from openvino._offline_transformations import paged_attention_transformation
 
 from paceline.engine.errors import UnsupportedModelError
-from paceline.engine.graph.builder import named_parameter
-
-PREFIX_OF_BUILT = "paceline"
+from paceline.engine.graph.builder import ROW_INPUTS, named_parameter
+from paceline.engine.graph.linear import scalar
 
 
 def read_exported(path: Path) -> ov.Model:
     """Return a stateful exported graph with paged attention and logits for chosen rows.
 
-    Raises UnsupportedModelError where the graph is not a decoder that OpenVINO's transformation knows.
+    Raises UnsupportedModelError where the file is missing or no decoder that OpenVINO's transformation knows.
     """
-    model = ov.Core().read_model(path)
     try:
+        model = ov.Core().read_model(path)
         paged_attention_transformation(model)
         _choose_logit_rows(model)
-        _fix_cache_types(model)
     except RuntimeError as error:
         message = f"{path} cannot be turned into a paged graph: {error}"
         raise UnsupportedModelError(message, path=str(path)) from error
@@ -32,22 +30,22 @@ def read_exported(path: Path) -> ov.Model:
 def _choose_logit_rows(model: ov.Model) -> None:
     """Gather the wanted rows in front of the head: prefill then computes no logits that nobody reads."""
     result = model.get_results()[0]
-    head = result.input_value(0).get_node()
-    while head.get_type_name() != "MatMul":
-        head = head.input_value(0).get_node()
-    rows = named_parameter("logit_rows", [-1], ov.Type.i32)
-    hidden = head.input_value(0)
-    axis = ops.constant(np.array(0, np.int32))
-    head.input(0).replace_source_output(ops.gather(hidden, rows, axis).output(0))
+    head = _head(result)
+    rows = named_parameter("logit_rows", *ROW_INPUTS["logit_rows"])
     model.add_parameters([rows])
-    width = head.input_value(1).get_partial_shape()
-    del width
-    flat = ops.reshape(result.input_value(0), ops.constant(np.array([0, -1], np.int64)), special_zero=True)
-    result.input(0).replace_source_output(flat.output(0))
-    flat.output(0).get_tensor().set_names({"logits"})
+    hidden = head.input_value(0)  # [T, 1, hidden_size]
+    head.input(0).replace_source_output(ops.gather(hidden, rows, scalar(0, np.int32)).output(0))
+    logits = result.input_value(0)
+    flat = ops.squeeze(logits, scalar(1, np.int64)).output(0)
+    logits.get_tensor().set_names(set())
+    flat.get_tensor().set_names({"logits"})
+    result.input(0).replace_source_output(flat)
     model.validate_nodes_and_infer_types()
 
 
-def _fix_cache_types(model: ov.Model) -> None:
-    """Nothing is pinned: the plugin chooses layout and type of the caches from KV_CACHE_PRECISION."""
-    model.validate_nodes_and_infer_types()
+def _head(result: ov.Node) -> ov.Node:
+    """The output projection: the last multiplication on the way to the result."""
+    node = result
+    while node.get_type_name() != "MatMul":
+        node = node.input_value(0).get_node()
+    return node

@@ -48,15 +48,21 @@ class Manifest:
         path = directory / MANIFEST_FILE
         try:
             fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            version, shape = fields.pop("format_version"), fields.pop("architecture")
-            manifest = cls(architecture=Architecture.from_json(shape), **fields)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            _require_version(fields.pop("format_version"), directory)
+            architecture = Architecture.from_json(fields.pop("architecture"))
+            return cls(architecture=architecture, **fields)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             message = (
                 f"{directory} is not a prepared model ({error}). "
                 "Run `paceline models prepare` with its name, file or directory."
             )
             raise UnsupportedModelError(message, path=str(directory)) from error
-        if version != FORMAT_VERSION:
-            message = f"{directory} was prepared in format {version}, not {FORMAT_VERSION}. Prepare the model again."
-            raise UnsupportedModelError(message, path=str(directory))
-        return manifest
+
+
+def _require_version(version: int, directory: Path) -> None:
+    """Refuse another format before its fields are looked at."""
+    if version != FORMAT_VERSION:
+        message = (
+            f"{directory} was prepared in format {version}, not {FORMAT_VERSION}. Prepare the model again."
+        )
+        raise UnsupportedModelError(message, path=str(directory))

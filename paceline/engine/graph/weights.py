@@ -42,7 +42,7 @@ def open_weights(path: Path) -> dict[str, Array]:
         header = json.loads(data[8 : 8 + header_size].tobytes())
         start = 8 + header_size
         return {name: _view(data, start, entry) for name, entry in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, KeyError, struct.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         message = f"{path} cannot be read as weights: {error}. Prepare the model again."
         raise UnsupportedModelError(message, path=str(path)) from error
 
@@ -60,7 +60,7 @@ def _view(data: Array, start: int, entry: Mapping[str, list[int] | str]) -> Arra
 def quantize(name: str, weight: FloatArray, weights_format: str) -> dict[str, Array]:
     """Return the stored tensors of one linear layer.
 
-    Example: the row [-2.54, 0, 1.27] in int8 is scale 0.02 and q [-127, 0, 64].
+    Example: the row [-2.54, 0, 1.28] in int8 is scale 0.02 and q [-127, 0, 64].
     """
     if weights_format == "f32":
         return {name: weight}

@@ -1,0 +1,127 @@
+"""Loading a prepared directory: what is refused, what is reported."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paceline.engine.engine import Engine, EngineConfig
+from paceline.engine.errors import BlocksExhaustedError, SelfTestError, UnsupportedModelError
+from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
+from paceline.engine.runner import MIN_BLOCKS
+from paceline.models.catalog import SMOLLM2_135M
+from paceline.models.prepare import prepare
+from tests.paceline.engine.tiny_models import LLAMA, QWEN2, random_weights, stored_weights, write_prepared
+
+BYTES_PER_TOKEN = 2 * LLAMA.num_layers * LLAMA.num_kv_heads * LLAMA.head_size * 4  # keys and values in f32
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    stored = stored_weights(random_weights(LLAMA), "int8")
+    return write_prepared(tmp_path_factory.mktemp("tiny"), LLAMA, stored, "int8")
+
+
+def load(directory: Path, **options: Any) -> Engine:
+    options = {"kv_cache_bytes": 1 << 20, **options}
+    return Engine.load(EngineConfig(directory, num_threads=1, **options))
+
+
+def test_what_is_loaded_is_described(tiny: Path) -> None:
+    with load(tiny) as engine:
+        info = engine.info
+    assert (info.name, info.family, info.weights, info.device) == ("tiny", "llama", "int8", "CPU")
+    assert (info.compute_precision, info.kv_precision) == ("f32", "f32")
+    assert (info.vocabulary_size, info.max_context_tokens) == (
+        LLAMA.vocabulary_size,
+        LLAMA.max_context_tokens,
+    )
+    assert info.kv_bytes_per_token == BYTES_PER_TOKEN
+    num_blocks = (1 << 20) // BYTES_PER_TOKEN // 32
+    assert info.kv_capacity_tokens == 32 * (num_blocks - 1)
+    assert info.self_test.batch_invariant
+    assert info.numerics_digest == info.self_test.numerics_digest
+
+
+@pytest.mark.parametrize(
+    ("options", "max_context_tokens"),
+    [
+        ({"max_context_tokens": 100}, 100),
+        ({"max_context_tokens": 1000}, 256),
+    ],
+)
+def test_the_context_is_held_to_model_cache_and_wish(
+    tiny: Path, options: dict[str, int], max_context_tokens: int
+) -> None:
+    with load(tiny, **options) as engine:
+        assert engine.info.max_context_tokens == max_context_tokens
+
+
+def test_a_cache_too_small_for_the_self_test_is_refused(tiny: Path) -> None:
+    num_bytes = MIN_BLOCKS * 32 * BYTES_PER_TOKEN
+    with pytest.raises(BlocksExhaustedError, match=f"give at least {num_bytes}") as caught:
+        load(tiny, kv_cache_bytes=num_bytes - 1)
+    assert caught.value.facts == {"num_total": MIN_BLOCKS - 1}
+    load(tiny, kv_cache_bytes=num_bytes).close()
+
+
+@pytest.mark.parametrize("batch_invariant", ["require", "prefer", "off"])
+def test_logits_that_are_not_finite_are_refused_whatever_is_promised(
+    tmp_path: Path, batch_invariant: str
+) -> None:
+    weights = random_weights(QWEN2)
+    weights["output_norm"][0] = np.inf
+    write_prepared(tmp_path, QWEN2, stored_weights(weights, "f32"), "f32")
+    with pytest.raises(SelfTestError) as caught:
+        load(tmp_path, batch_invariant=batch_invariant)
+    assert caught.value.facts == {"check": "finite logits"}
+
+
+def test_u8_kv_is_reported_as_not_batch_invariant_on_a_real_model() -> None:
+    directory = prepare(SMOLLM2_135M.name, "int8")
+    options = {"kv_precision": "u8", "kv_cache_bytes": 16 << 20}
+    with load(directory, batch_invariant="prefer", **options) as engine:
+        assert engine.info.kv_precision == "u8"
+        assert not engine.info.self_test.batch_invariant
+        assert engine.info.self_test.failed_checks == ("one row a pass",)
+
+
+def test_a_model_whose_logits_depend_on_the_batch_is_not_loaded_where_exactness_is_required(
+    tiny: Path,
+) -> None:
+    with pytest.raises(SelfTestError, match="u8 KV depend on the batch") as caught:
+        load(tiny, kv_precision="u8")
+    assert caught.value.facts == {"check": "one row a pass"}
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    stored = stored_weights(random_weights(LLAMA), "f16")
+    del stored["blk.1.ffn_up"]
+    write_prepared(tmp_path, LLAMA, stored, "f16")
+    with pytest.raises(UnsupportedModelError, match=r"lacks the weights 'blk\.1\.ffn_up") as caught:
+        load(tmp_path)
+    assert caught.value.facts == {"path": str(tmp_path)}
+
+
+def test_a_directory_without_its_weights_is_refused(tmp_path: Path) -> None:
+    Manifest("tiny", "f16", "built", LLAMA, "tests").write(tmp_path)
+    with pytest.raises(UnsupportedModelError, match=WEIGHTS_FILE):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "<net/>", "no xml"])
+def test_an_exported_graph_that_cannot_be_read_is_refused(tmp_path: Path, content: str | None) -> None:
+    Manifest("tiny", "f16", "exported", LLAMA, "tests").write(tmp_path)
+    if content is not None:
+        (tmp_path / EXPORTED_FILE).write_text(content, encoding="utf-8")
+    with pytest.raises(UnsupportedModelError, match=EXPORTED_FILE):
+        load(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    stored = stored_weights(random_weights(LLAMA), "f16")
+    write_prepared(tmp_path, replace(LLAMA, num_kv_heads=4), stored, "f16")
+    with pytest.raises(UnsupportedModelError, match="do not fit"):
+        load(tmp_path)
