@@ -7,6 +7,7 @@ import argparse
 import itertools
 import os
 import sys
+from collections.abc import Sequence as Ids
 from statistics import median, quantiles
 
 import numpy as np
@@ -82,7 +83,7 @@ def _num_equal(engine: Engine) -> int:
     ids = np.random.default_rng(99).integers(1000, 40000, VERIFY_CONTEXT + 9)
     kept: list[Logits] = []
 
-    def keep(logits: Logits, _positions: TokenIds) -> TokenIds:
+    def keep(logits: Logits, _positions: TokenIds, _token_ids: Ids[int]) -> TokenIds:
         kept.extend(logits.copy())
         return logits.argmax(axis=1)
 

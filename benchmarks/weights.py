@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence as Ids
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -148,7 +149,7 @@ def _log_probs(engine: Engine, sequence: Sequence, ids: TokenIds) -> Logits:
     """Log-probabilities of every row, [num_tokens, vocab_size]."""
     rows: list[Logits] = []
 
-    def keep(logits: Logits, _positions: TokenIds) -> TokenIds:
+    def keep(logits: Logits, _positions: TokenIds, _token_ids: Ids[int]) -> TokenIds:
         wide = logits - logits.max(axis=1, keepdims=True)
         rows.append(wide - np.log(np.exp(wide).sum(axis=1, keepdims=True)))
         return logits.argmax(axis=1)

@@ -1,19 +1,67 @@
 """The seam where sampling parameters become the function that chooses ids."""
 
-from paceline.engine.work import Selector
-from paceline.errors import InvalidRequestError
+from collections.abc import Sequence
+
+import numpy as np
+
+from paceline.engine.work import Logits, TokenIds
+from paceline.sampling.candidates import Candidates
+from paceline.sampling.choice import choose
+from paceline.sampling.logprobs import TokenLogprobs, token_logprobs
+from paceline.sampling.noise import Noise, Stream
 from paceline.sampling.parameters import SamplingParameters
+from paceline.sampling.processing import LogitsProcessor, MaskRows, Row
+from paceline.sampling.truncation import truncate
 
 
-def selector_for(sampling: SamplingParameters) -> Selector | None:
-    """Return what chooses ids: None is the engine's own greedy choice, the lowest id of equals.
+class RowSelector:
+    """Chooses the ids of one work's rows, with noise that depends on seed, position and token id alone.
 
-    Raises InvalidRequestError for a temperature other than 0, which is not served yet.
+    A work needs a selector of its own, which sees its rows in the order of their positions.
+
+    Attributes:
+        logprobs: Of every id chosen so far, where they are wanted.
     """
-    if sampling.temperature == 0.0:
-        return None
-    raise InvalidRequestError(
-        f"temperature {sampling.temperature} is not served yet; leave it out or send 0",
-        field="sampling.temperature",
-        value=sampling.temperature,
-    )
+
+    def __init__(self, parameters: SamplingParameters, mask: MaskRows | None = None) -> None:
+        self.logprobs: list[TokenLogprobs] = []
+        self._parameters = parameters
+        self._processor = LogitsProcessor(parameters, mask)
+        self._noise = Noise(parameters.seed, Stream.TOKEN)
+
+    def __call__(self, logits: Logits, positions: TokenIds, token_ids: Sequence[int]) -> TokenIds:
+        """Return the chosen ids [num_rows]; row i chooses what follows `token_ids[:positions[i]]`."""
+        if self._parameters.temperature == 0.0 and self._processor.is_idle:
+            chosen_ids = logits.argmax(axis=1)
+        else:
+            rows = zip(logits, positions.tolist(), strict=True)
+            chosen_ids = np.array([self._choose(row, at, token_ids) for row, at in rows], np.int64)
+        num_alternatives = self._parameters.num_logprobs
+        if num_alternatives is not None:
+            chosen = zip(logits, chosen_ids.tolist(), strict=True)
+            self.logprobs += [token_logprobs(row, token_id, num_alternatives) for row, token_id in chosen]
+        return chosen_ids
+
+    def _choose(self, logits: Row, position: int, token_ids: Sequence[int]) -> int:
+        row = self._processor.process(logits, position, token_ids)
+        if self._parameters.temperature == 0.0:
+            return int(row.argmax())
+        return self._choose_from(self._candidates(row), position, len(row))
+
+    def _choose_from(self, candidates: Candidates, position: int, vocabulary_size: int) -> int:
+        chosen = choose(candidates, self._noise.at(position, vocabulary_size))
+        assert chosen is not None, "a row has a highest logit"
+        return chosen.token_id
+
+    def _candidates(self, row: Row) -> Candidates:
+        """Return what a processed row leaves to choose from; the temperature is above 0."""
+        return truncate(Candidates.of_row(row, self._parameters.temperature), self._parameters)
+
+
+def selector_for(parameters: SamplingParameters, mask: MaskRows | None = None) -> RowSelector:
+    """Return what chooses the ids of one work.
+
+    `mask` says which ids a structure allows at a row; what happens where it allows none is told by
+    `LogitsProcessor.process`. Plain greedy decoding is one argmax.
+    """
+    return RowSelector(parameters, mask)
