@@ -5,10 +5,14 @@ from typing import NamedTuple
 
 
 class Proposal(NamedTuple):
-    """Draft ids, the first `num_ahead_tokens` of which were there before they were asked for."""
+    """Draft ids, the first `num_ahead_tokens` of which were there before they were asked for.
+
+    `distributions` are what they were drawn from, encoded, one for each id; none where draft and target share noise.
+    """
 
     draft_ids: tuple[int, ...]
     num_ahead_tokens: int
+    distributions: tuple[bytes, ...] = ()
 
 
 def drafted_ahead(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from paceline.sampling.selector import selector_for
+from paceline.sampling.parameters import check_parameters
 from paceline.serving.session_point import SessionPoint, check_count, check_point
 
 
@@ -37,4 +37,4 @@ def check_request(request: ProposalRequest, vocabulary_size: int) -> None:
     check_count("num_draft_tokens", request.num_draft_tokens)
     check_count("max_ahead_tokens", request.max_ahead_tokens)
     if request.point.sampling is not None:
-        selector_for(request.point.sampling)
+        check_parameters(request.point.sampling, vocabulary_size)

@@ -78,6 +78,7 @@ class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
             draft_ids=timed.proposal.draft_ids,
             num_ahead_tokens=timed.proposal.num_ahead_tokens,
             timing=timing_message(timed.timing, timed.waited_ns),
+            draft_distributions=timed.proposal.distributions,
         )
 
 

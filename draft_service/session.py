@@ -7,11 +7,13 @@ from typing import NamedTuple
 import structlog
 
 from draft_service.drafted_ids import DraftedIds, Extension
+from draft_service.drafting import Distributions, drafting_selector, has_distributions
 from draft_service.proposing import Proposal, drafted_ahead
 from draft_service.requests import ProposalRequest
 from paceline.engine.work import Work, WorkHandle, WorkTiming
 from paceline.errors import PacelineError
-from paceline.sampling.selector import selector_for
+from paceline.sampling.processing import MaskRows
+from paceline.sampling.structure import StructureCompiler
 from paceline.serving.model_engine import ModelEngine
 from paceline.serving.session import Session
 from paceline.serving.session_point import check_prefix
@@ -37,9 +39,13 @@ class DraftSession(Session):
     does not wait for the pass that is running then; a miss is queued right behind that pass.
     """
 
-    def __init__(self, session_id: str, engine: ModelEngine, epoch: int) -> None:
-        super().__init__(session_id, engine, epoch)
+    def __init__(
+        self, session_id: str, engine: ModelEngine, epoch: int, structures: StructureCompiler | None = None
+    ) -> None:
+        super().__init__(session_id, engine, epoch, structures)
         self._ids = DraftedIds()
+        self._distributions: Distributions = {}
+        self._rows_mask: MaskRows | None = None
         self._ahead: asyncio.Task[None] | None = None
         self._ahead_limit = 0
 
@@ -48,6 +54,7 @@ class DraftSession(Session):
 
         Raises PositionMismatchError, and whatever the engine refuses.
         """
+        self._rows_mask = await self.mask()
         point, known_ids = request.point, self._ids.known
         check_prefix(point, known_ids, self.digester)
         ahead_ids = drafted_ahead(known_ids, point.position, point.committed_ids)
@@ -56,7 +63,18 @@ class DraftSession(Session):
             timed = await self._override(request, received_ns)
         else:
             timed = await self._continue(request, ahead_ids, received_ns)
-        return timed
+        return self._with_distributions(timed, request.end)
+
+    def _with_distributions(self, timed: TimedProposal, end: int) -> TimedProposal:
+        """Add what the ids from position `end` on were drawn from, and forget what is over."""
+        if not has_distributions(self.sampling):
+            return timed
+        for position in list(self._distributions):  # a work may be adding to it
+            if position < end:
+                del self._distributions[position]
+        places = range(end, end + len(timed.proposal.draft_ids))
+        distributions = tuple(self._distributions[place] for place in places)
+        return timed._replace(proposal=timed.proposal._replace(distributions=distributions))
 
     async def _continue(
         self, request: ProposalRequest, ahead_ids: tuple[int, ...], received_ns: int
@@ -108,7 +126,7 @@ class DraftSession(Session):
                 extension.token_ids,
                 num_selected=min(1, num_ids),
                 num_drawn=max(0, num_ids - 1),
-                selector=selector_for(self.sampling),
+                selector=drafting_selector(self.sampling, self._rows_mask, self._distributions),
                 background=background,
             )
         )

@@ -39,8 +39,15 @@ class OrchestratorConfig(ServiceConfig):
     ] = "int8"
 
     speculation: Annotated[
-        Literal["fixed", "off"], Field(description="Whether requests that do not say so are speculated on.")
+        Literal["fixed", "adaptive", "off"],
+        Field(description="Whether and how requests that do not say so are speculated on."),
     ] = "fixed"
+    drafter: Annotated[
+        Literal["model", "prompt_lookup"], Field(description="Where draft tokens come from.")
+    ] = "model"
+    verification: Annotated[
+        Literal["shared_noise", "rejection"], Field(description="How the target judges draft tokens.")
+    ] = "shared_noise"
     num_draft_tokens: Annotated[
         int, Field(description="Draft tokens a round.", ge=1, le=MAX_ROUND_TOKENS)
     ] = 5
@@ -53,6 +60,7 @@ class OrchestratorConfig(ServiceConfig):
         Field(description="Tokens that the draft may go on past its proposal.", ge=0, le=MAX_ROUND_TOKENS),
     ] = 6
     max_sessions: Annotated[int, Field(description="Most generations at once.", ge=1)] = 256
+    max_choices: Annotated[int, Field(description="Most choices of one request.", ge=1)] = 16
     max_tokens: Annotated[int, Field(description="Most tokens that one request generates.", ge=1)] = 4096
 
     max_uncommitted_rounds: Annotated[

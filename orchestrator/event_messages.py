@@ -2,6 +2,7 @@
 
 from paceline.client.generation import (
     FinishReason,
+    GeneratedToken,
     GenerationEvent,
     GenerationStarted,
     GenerationSummary,
@@ -15,6 +16,7 @@ _ORIGINS = {
     TokenOrigin.RECOVERED: messages.TOKEN_ORIGIN_RECOVERED,
     TokenOrigin.BONUS: messages.TOKEN_ORIGIN_BONUS,
     TokenOrigin.TARGET: messages.TOKEN_ORIGIN_TARGET,
+    TokenOrigin.PROMPT: messages.TOKEN_ORIGIN_PROMPT,
 }
 _FINISH_REASONS = {
     FinishReason.STOP: messages.FINISH_REASON_STOP,
@@ -23,8 +25,8 @@ _FINISH_REASONS = {
 }
 
 
-def event_message(event: GenerationEvent) -> messages.GenerateResponse:
-    """Return an event as its message."""
+def event_message(event: GenerationEvent, choice: int) -> messages.GenerateResponse:
+    """Return an event of a choice as its message."""
     match event:
         case GenerationStarted():
             return messages.GenerateResponse(
@@ -33,24 +35,35 @@ def event_message(event: GenerationEvent) -> messages.GenerateResponse:
                     num_prompt_tokens=event.num_prompt_tokens,
                     model=event.model,
                     seed=event.seed,
-                )
+                ),
+                choice=choice,
             )
         case TokenChunk():
-            return messages.GenerateResponse(chunk=_chunk(event))
+            return messages.GenerateResponse(chunk=_chunk(event), choice=choice)
         case GenerationSummary():
-            return messages.GenerateResponse(summary=_summary(event))
+            return messages.GenerateResponse(summary=_summary(event), choice=choice)
 
 
 def _chunk(chunk: TokenChunk) -> messages.TokenChunk:
     return messages.TokenChunk(
         position=chunk.position,
-        tokens=[
-            messages.GeneratedToken(id=token.id, text=token.text, origin=_ORIGINS[token.origin])
-            for token in chunk.tokens
-        ],
+        tokens=map(_token, chunk.tokens),
         text=chunk.text,
         round=chunk.round,
         num_accepted=chunk.num_accepted,
+    )
+
+
+def _token(token: GeneratedToken) -> messages.GeneratedToken:
+    return messages.GeneratedToken(
+        id=token.id,
+        text=token.text,
+        origin=_ORIGINS[token.origin],
+        logprob=token.logprob,
+        alternatives=[
+            messages.TokenAlternative(id=one.id, text=one.text, logprob=one.logprob)
+            for one in token.alternatives
+        ],
     )
 
 
@@ -71,6 +84,8 @@ def _summary(summary: GenerationSummary) -> messages.GenerationSummary:
             num_accepted_per_position=speculation.num_accepted_per_position,
             num_ahead_tokens=speculation.num_ahead_tokens,
             num_degraded_rounds=speculation.num_degraded_rounds,
+            num_rounds_by_drafter=speculation.num_rounds_by_drafter,
+            num_rounds_per_draft_length=speculation.num_rounds_per_draft_length,
         ),
         timing=messages.GenerationTiming(
             time_to_first_token_seconds=timing.time_to_first_token_seconds,
@@ -82,4 +97,6 @@ def _summary(summary: GenerationSummary) -> messages.GenerationSummary:
             network_seconds=timing.network_seconds,
             commit_seconds=timing.commit_seconds,
         ),
+        stop_text=summary.stop_text,
+        stop_id=summary.stop_id,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.stopping import Finish
 from paceline.client.generation import TokenOrigin
 
 
@@ -16,7 +17,7 @@ class GeneratedRound:
         ids: What is kept of the verdict, at least one.
         num_draft_ids: Draft ids that the target verified.
         num_accepted: Draft ids that it accepted, whether or not all of them were kept.
-        is_last: Whether nothing follows.
+        finish: Why nothing follows; None where something does.
     """
 
     round: int
@@ -24,7 +25,7 @@ class GeneratedRound:
     ids: Sequence[int]
     num_draft_ids: int
     num_accepted: int
-    is_last: bool
+    finish: Finish | None
 
     def origin(self, place: int) -> TokenOrigin:
         """Return where `ids[place]` came from."""

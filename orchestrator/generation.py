@@ -8,31 +8,35 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.commit_line import Acknowledgement, CommitLine
 from orchestrator.config import OrchestratorConfig
-from orchestrator.draft_length import RoundOutlook, fixed_draft_length
+from orchestrator.draft_length import DraftLength
+from orchestrator.draft_planner import DraftPlanner
 from orchestrator.generated_round import GeneratedRound
 from orchestrator.generation_task import GenerationTask
 from orchestrator.measurements import Measurements
 from orchestrator.outbox import Outbox
 from orchestrator.pool import DraftPool, TargetPool
-from orchestrator.rounds import Proposal, Verdict
+from orchestrator.prompt_lookup import PromptLookup
+from orchestrator.rounds import Proposal, RoundTiming, Verdict
 from orchestrator.session import Session
 from orchestrator.session_draft import NoProposal, SessionDraft
 from orchestrator.session_record import CacheOwner, Commit, NewSession, SessionOwners, SessionStatus
 from orchestrator.session_store import SessionStore
 from orchestrator.session_target import FailoverSettings, SessionTarget
-from orchestrator.stopping import cut
-from orchestrator.transcript import Transcript
-from paceline.client.generation import FinishReason, GenerationEvent, GenerationStarted
+from orchestrator.stopping import Finish, cut
+from orchestrator.transcript import Transcript, echo_chunk
+from paceline.client.generation import Drafter, FinishReason, GenerationEvent, GenerationStarted, TokenChunk
 from paceline.errors import PacelineError
-from paceline.models.detokenizer import Detokenizer
+from paceline.models.tokenizer import Tokenizer
 from paceline.serving.session_point import PrefixDigester
+
+_NO_TIME = RoundTiming(0.0, 0.0, 0)
 
 _log = structlog.get_logger()
 
@@ -57,7 +61,7 @@ class Generation:
         self,
         task: GenerationTask,
         surroundings: Surroundings,
-        detokenizer: Detokenizer,
+        tokenizer: Tokenizer,
         measurements: Measurements,
     ) -> None:
         config = surroundings.config
@@ -82,16 +86,30 @@ class Generation:
         )
         self._digester = PrefixDigester()
         self._commits = CommitLine(self._commit_to_store, config.max_uncommitted_rounds)
-        self._outbox: Outbox[GeneratedRound] = Outbox(config.max_unsent_rounds)
-        self._transcript = Transcript(detokenizer)
+        self._outbox: Outbox[TokenChunk] = Outbox(config.max_unsent_rounds)
+        self._tokenizer = tokenizer
+        self._transcript = Transcript(tokenizer, task.stop_texts, len(task.prompt_ids))
+        self._planner = DraftPlanner(task.speculation, config.max_ahead_tokens)
+        self._lookup = PromptLookup()
         self._measurements = measurements
         self._round = 0
-        self._finish_reason: FinishReason | None = None
+        self._round_started_at = 0.0
+        self._finish: Finish | None = None
         self._rounds: asyncio.Task[None] | None = None
         self._status_if_closed = SessionStatus.CANCELLED
+        self._preferred_target: str | None = None
         self._is_stored = False
         self._is_finished = False
         self._is_closed = False
+
+    @property
+    def target_address(self) -> str | None:
+        """Where the target replica is that serves the session now."""
+        return self._target.address
+
+    def prefer_target(self, address: str | None) -> None:
+        """Have the session begin at this target replica if it can be used then: it holds the prompt already."""
+        self._preferred_target = address
 
     async def events(self) -> AsyncGenerator[GenerationEvent]:
         """Yield what the client gets; raises the error that ended the rounds, after all that was committed."""
@@ -102,13 +120,13 @@ class Generation:
         )
         self._rounds = asyncio.create_task(self._run_rounds())
         self._rounds.add_done_callback(self._end_outbox)
-        async for generated in self._outbox:
+        async for chunk in self._outbox:
             self._measurements.note_sent()
-            yield self._transcript.chunk(generated)
-        assert self._finish_reason is not None
+            yield chunk
+        assert self._finish is not None
         num_prompt_tokens = len(self._task.prompt_ids)
         yield self._measurements.summary(
-            self._finish_reason, num_prompt_tokens, len(session.ids) - num_prompt_tokens
+            self._finish, num_prompt_tokens, len(session.ids) - num_prompt_tokens
         )
 
     async def close(self) -> None:
@@ -125,73 +143,111 @@ class Generation:
         await self._mark_if_unfinished()
 
     async def _run_rounds(self) -> None:
-        while self._finish_reason is None:
+        while self._finish is None:
             proposal = await self._propose()
             verdict = await self._verify(proposal)
             generated = self._advance(proposal, verdict)
             acknowledged = await self._commit(generated)
-            await self._emit(generated, acknowledged)
+            await self._emit(generated, verdict, acknowledged)
 
     async def _propose(self) -> Proposal | None:
         """Return draft ids that may come next; None where the target is to decode alone."""
-        length = fixed_draft_length(self._outlook())
-        if self._round == 0 and self._task.num_draft_tokens:
+        self._round_started_at = time.monotonic()
+        length = self._planner.next_length(
+            self._round, self._task.stop_rules.num_remaining(len(self._session.ids))
+        )
+        is_drafted_by_model = self._task.speculation.drafter is Drafter.MODEL
+        if self._round == 0 and is_drafted_by_model:
             self._draft.prefill(length)  # beside the target's
-        if length.num_draft_tokens == 0:
-            return None
-        started_at = time.monotonic()
+        proposal = None
+        if length.num_draft_tokens:
+            proposal = await self._propose_by_model(length) if is_drafted_by_model else None
+            proposal = proposal or self._look_up(length.num_draft_tokens)
+        self._measurements.note_drafter(length.num_draft_tokens, proposal)
+        return proposal
+
+    async def _propose_by_model(self, length: DraftLength) -> Proposal | None:
         outcome = await self._draft.propose(self._round, length)
         if isinstance(outcome, Proposal) and not outcome.draft_ids:
             outcome = NoProposal("EMPTY_PROPOSAL")
-        self._measurements.note_proposal(time.monotonic() - started_at, outcome)
+        self._measurements.note_proposal(time.monotonic() - self._round_started_at, outcome)
         return outcome if isinstance(outcome, Proposal) else None
+
+    def _look_up(self, num_draft_tokens: int) -> Proposal | None:
+        draft_ids = self._lookup.propose(self._session.ids, num_draft_tokens)
+        return Proposal(draft_ids, 0, _NO_TIME, drafter=Drafter.PROMPT_LOOKUP) if draft_ids else None
 
     async def _verify(self, proposal: Proposal | None) -> Verdict:
         """Have the target choose what comes next, another replica of it if the first one goes away."""
-        draft_ids = tuple(proposal.draft_ids) if proposal is not None else ()
+        num_draft_ids = len(proposal.draft_ids) if proposal is not None else 0
         started_at = time.monotonic()
-        verdict = await self._target.verify(self._round, draft_ids)
-        self._measurements.note_verdict(time.monotonic() - started_at, len(draft_ids), verdict)
+        verdict = await self._target.verify(
+            self._round, proposal, with_prompt_logprobs=self._needs_prompt_logprobs
+        )
+        ended_at = time.monotonic()
+        self._measurements.note_verdict(ended_at - started_at, num_draft_ids, verdict)
+        if self._round > 0:
+            self._planner.note(num_draft_ids, verdict.num_accepted, ended_at - self._round_started_at)
         return verdict
+
+    @property
+    def _needs_prompt_logprobs(self) -> bool:
+        return self._round == 0 and self._task.echo and self._task.sampling.num_logprobs is not None
 
     def _advance(self, proposal: Proposal | None, verdict: Verdict) -> GeneratedRound:
         """Append what the verdict adds to the session, cut where the generation ends."""
         draft_ids = proposal.draft_ids if proposal is not None else ()
-        if proposal is not None:
+        if proposal is not None and proposal.drafter is Drafter.MODEL:
             self._draft.confirm(proposal, verdict)
         ids = self._session.ids
         chosen_ids = (*draft_ids[: verdict.num_accepted], *verdict.own_ids)
-        kept_ids, self._finish_reason = cut(chosen_ids, len(ids), self._task.stop_rules)
-        is_last = self._finish_reason is not None
+        ending = cut(chosen_ids, len(ids), self._task.stop_rules)
         generated = GeneratedRound(
-            self._round, len(ids), kept_ids, len(draft_ids), verdict.num_accepted, is_last
+            self._round, len(ids), ending.kept_ids, len(draft_ids), verdict.num_accepted, ending.finish
         )
-        ids.extend(kept_ids)
+        generated = self._write_down(generated, verdict)
+        self._finish = generated.finish
+        ids.extend(generated.ids)
         self._round += 1
+        return generated
+
+    def _write_down(self, generated: GeneratedRound, verdict: Verdict) -> GeneratedRound:
+        """Add a round to the transcript, and cut it after the id that completes a stop text."""
+        for place, token_id in enumerate(generated.ids):
+            logprobs = verdict.logprobs[place] if verdict.logprobs else None
+            stop_text = self._transcript.append(token_id, generated.origin(place), logprobs)
+            if stop_text is not None:
+                finish = Finish(FinishReason.STOP, stop_text=stop_text)
+                return replace(generated, ids=generated.ids[: place + 1], finish=finish)
         return generated
 
     async def _commit(self, generated: GeneratedRound) -> Acknowledgement:
         """Send a round on its way to Redis; waits only while too many are on it."""
         started_at = time.monotonic()
-        status = SessionStatus.FINISHED if generated.is_last else SessionStatus.RUNNING
+        status = SessionStatus.RUNNING if generated.finish is None else SessionStatus.FINISHED
         digest = self._digester.digest(self._session.ids, len(self._session.ids))
         acknowledged = await self._commits.submit(
             Commit(generated.position, tuple(generated.ids), digest, status)
         )
-        if generated.is_last:
+        if generated.finish is not None:
             await asyncio.wait([acknowledged])
             self._is_finished = acknowledged.exception() is None
         self._measurements.note_commit(time.monotonic() - started_at)
         return acknowledged
 
-    async def _emit(self, generated: GeneratedRound, acknowledged: Acknowledgement) -> None:
-        """Hand a round to the client, to be sent when Redis has it; waits while the client is far behind."""
-        await self._outbox.put(generated, acknowledged)
+    async def _emit(self, generated: GeneratedRound, verdict: Verdict, acknowledged: Acknowledgement) -> None:
+        """Hand tokens to the client, to be sent when Redis has them; waits while the client is far behind."""
+        if generated.round == 0 and self._task.echo:
+            prompt = echo_chunk(self._tokenizer, self._task.prompt_ids, verdict.prompt_logprobs)
+            await self._outbox.put(prompt, acknowledged)
+        chunk = self._transcript.take(generated.round, is_last=generated.finish is not None)
+        if chunk is not None:
+            await self._outbox.put(chunk, acknowledged)
 
     async def _create(self) -> None:
         """Choose a target and make the session in Redis, before any replica hears of it."""
-        target = self._target.bind()
-        if self._task.num_draft_tokens:
+        target = self._target.bind(self._preferred_target)
+        if self._task.speculation.drafter is Drafter.MODEL:
             self._draft.bind()
         started_at = time.monotonic()
         await self._store.create(self._new_session(SessionOwners(target, self._draft.owner)))
@@ -206,15 +262,8 @@ class Generation:
             self._task.model,
             self._task.prompt_ids,
             self._digester.digest(session.ids, len(session.ids)),
-            session.sampling.temperature,
-            session.sampling.seed,
+            session.sampling,
             owners,
-        )
-
-    def _outlook(self) -> RoundOutlook:
-        num_remaining = self._task.stop_rules.num_remaining(len(self._session.ids))
-        return RoundOutlook(
-            self._round, self._task.num_draft_tokens, num_remaining, self._config.max_ahead_tokens
         )
 
     async def _take_over(self, target: CacheOwner) -> None:

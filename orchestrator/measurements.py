@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from orchestrator.rounds import Proposal, RoundTiming, Verdict
 from orchestrator.session_draft import NoProposal
+from orchestrator.stopping import Finish
 from paceline.client.generation import (
-    FinishReason,
+    Drafter,
     GenerationSummary,
     GenerationTiming,
     SpeculationSummary,
@@ -34,10 +35,10 @@ def split_time(elapsed: float, timing: RoundTiming) -> TimeSplit:
 
 
 class Measurements:
-    """Counts and seconds of one generation; its clock starts when the request is received."""
+    """Counts and seconds of one generation since its request was received, on the monotonic clock."""
 
-    def __init__(self) -> None:
-        self._received_at = time.monotonic()
+    def __init__(self, received_at: float) -> None:
+        self._received_at = received_at
         self._first_sent_at: float | None = None
         self._num_rounds = 0
         self._num_draft_tokens = 0
@@ -47,6 +48,8 @@ class Measurements:
         self._num_drafted_per_position: Counter[int] = Counter()
         self._num_accepted_per_position: Counter[int] = Counter()
         self._num_degraded_rounds: Counter[str] = Counter()
+        self._num_rounds_by_drafter: Counter[str] = Counter()
+        self._num_rounds_per_draft_length: Counter[int] = Counter()
         self._draft_seconds = 0.0
         self._verify_seconds = 0.0
         self._queue_seconds = 0.0
@@ -64,6 +67,11 @@ class Measurements:
         self._queue_seconds += split.queue
         self._network_seconds += split.network
         self._num_ahead_tokens += outcome.num_ahead_tokens
+
+    def note_drafter(self, num_draft_tokens: int, proposal: Proposal | None) -> None:
+        """Note how many draft tokens a round asked for, and where those that it got came from."""
+        self._num_rounds_per_draft_length[num_draft_tokens] += 1
+        self._num_rounds_by_drafter[proposal.drafter if proposal is not None else Drafter.NONE] += 1
 
     def note_verdict(self, elapsed: float, num_draft_ids: int, verdict: Verdict) -> None:
         """Note a verdict and how many seconds the round waited for it."""
@@ -89,18 +97,24 @@ class Measurements:
             self._first_sent_at = time.monotonic()
 
     def summary(
-        self, finish_reason: FinishReason, num_prompt_tokens: int, num_completion_tokens: int
+        self, finish: Finish, num_prompt_tokens: int, num_completion_tokens: int
     ) -> GenerationSummary:
         """Return the summary of a generation that ends now."""
         usage = Usage(
             num_prompt_tokens, num_completion_tokens, min(self._num_cached_prompt_tokens, num_prompt_tokens)
         )
         return GenerationSummary(
-            finish_reason, usage, self._speculation(), self._timing(num_completion_tokens)
+            finish.reason,
+            usage,
+            self._speculation(),
+            self._timing(num_completion_tokens),
+            finish.stop_text,
+            finish.stop_id,
         )
 
     def _speculation(self) -> SpeculationSummary:
         places = range(len(self._num_drafted_per_position))
+        longest = max(self._num_rounds_per_draft_length, default=-1)
         return SpeculationSummary(
             self._num_rounds,
             self._num_draft_tokens,
@@ -109,6 +123,8 @@ class Measurements:
             tuple(self._num_accepted_per_position[place] for place in places),
             self._num_ahead_tokens,
             dict(self._num_degraded_rounds),
+            {str(drafter): num for drafter, num in self._num_rounds_by_drafter.items()},
+            tuple(self._num_rounds_per_draft_length[length] for length in range(longest + 1)),
         )
 
     def _timing(self, num_tokens: int) -> GenerationTiming:

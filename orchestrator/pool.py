@@ -69,8 +69,11 @@ class ReplicaPool(Generic[Request, Answer]):
         """What the ready replicas are."""
         return [one.description for one in self._replicas.values() if one.description is not None]
 
-    def choose(self) -> Replica[Request, Answer] | None:
-        """Return a replica for a session; None where none is usable now."""
+    def choose(self, preferred_address: str | None = None) -> Replica[Request, Answer] | None:
+        """Return a replica for a session, the preferred one if it is usable; None where none is usable now."""
+        preferred = self._replicas.get(preferred_address or "")
+        if preferred is not None and preferred.is_usable:
+            return preferred
         loads = [
             ReplicaLoad(one.address, one.num_sessions) for one in self._replicas.values() if one.is_usable
         ]

@@ -12,6 +12,7 @@ from orchestrator.replica_stream import ResultMessage
 from orchestrator.rounds import Proposal, ProposalRequest, RoundTiming, Verdict, VerifyRound
 from orchestrator.session_record import CacheOwner
 from paceline.errors import PacelineError
+from paceline.serving.sampling_messages import logprobs_from, sampling_message
 from paceline.serving.session_point import SessionPoint
 from paceline.v1 import (
     draft_service_pb2,
@@ -109,7 +110,11 @@ class TargetClient(ReplicaClient[VerifyRound, Verdict]):
     def message(self, request: VerifyRound) -> target_service_pb2.VerifyRound:
         """VerifyRound."""
         return target_service_pb2.VerifyRound(
-            point=_point(request.point), round=request.round, draft_ids=request.draft_ids
+            point=_point(request.point),
+            round=request.round,
+            draft_ids=request.draft_ids,
+            draft_distributions=request.draft_distributions,
+            with_prompt_logprobs=request.with_prompt_logprobs,
         )
 
     def answer(self, result: target_service_pb2.VerifyResult) -> Verdict:
@@ -117,7 +122,13 @@ class TargetClient(ReplicaClient[VerifyRound, Verdict]):
         if result.HasField("error"):
             raise _refusal(result.error)
         verdict = result.verdict
-        return Verdict(verdict.num_accepted, tuple(verdict.own_ids), _timing(verdict.timing))
+        return Verdict(
+            verdict.num_accepted,
+            tuple(verdict.own_ids),
+            _timing(verdict.timing),
+            tuple(map(logprobs_from, verdict.logprobs)),
+            tuple(map(logprobs_from, verdict.prompt_logprobs)),
+        )
 
 
 class DraftClient(ReplicaClient[ProposalRequest, Proposal]):
@@ -164,7 +175,12 @@ class DraftClient(ReplicaClient[ProposalRequest, Proposal]):
         if result.HasField("error"):
             raise _refusal(result.error)
         proposal = result.proposal
-        return Proposal(tuple(proposal.draft_ids), proposal.num_ahead_tokens, _timing(proposal.timing))
+        return Proposal(
+            tuple(proposal.draft_ids),
+            proposal.num_ahead_tokens,
+            _timing(proposal.timing),
+            tuple(proposal.draft_distributions),
+        )
 
 
 def _description(
@@ -176,18 +192,14 @@ def _description(
 
 
 def _point(point: SessionPoint) -> round_pb2.SessionPoint:
-    message = round_pb2.SessionPoint(
+    return round_pb2.SessionPoint(
         session_id=point.session_id,
         epoch=point.epoch,
         position=point.position,
         prefix_digest=point.prefix_digest,
         committed_ids=point.committed_ids,
+        sampling=sampling_message(point.sampling) if point.sampling is not None else None,
     )
-    if point.sampling is not None:
-        message.sampling.temperature = point.sampling.temperature
-        message.sampling.seed = point.sampling.seed
-        message.sampling.SetInParent()  # greedy with seed 0 is told too, not left unset
-    return message
 
 
 def _releases(releases: Sequence[SessionRelease]) -> list[round_pb2.SessionRelease]:

@@ -1,24 +1,39 @@
 """A request on the wire to a task that can be served, or the refusal that says what to change."""
 
 import asyncio
-import math
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from orchestrator.config import OrchestratorConfig
 from orchestrator.errors import EmptyPromptError, ModelNotServedError, PromptTooLongError
-from orchestrator.generation_task import GenerationTask
+from orchestrator.generation_task import GenerationTask, SpeculationPlan
+from orchestrator.sampling_requests import check_stop, sampling_of
 from orchestrator.stopping import StopRules
+from orchestrator.transcript import StopTexts
+from paceline.client.generation import Drafter, SpeculationMode
 from paceline.engine.errors import TokenOutOfVocabularyError
 from paceline.errors import InvalidRequestError
 from paceline.models.chat_message import ChatMessage
 from paceline.models.tokenizer import Tokenizer
 from paceline.sampling.parameters import SamplingParameters
+from paceline.sampling.structure import StructureCompiler
 from paceline.v1 import model_pb2
 from paceline.v1 import orchestrator_service_pb2 as messages
 
 DEFAULT_MAX_TOKENS = 256
-_SEED_BITS = 64
+_MODES = {
+    messages.SPECULATION_MODE_OFF: SpeculationMode.OFF,
+    messages.SPECULATION_MODE_FIXED: SpeculationMode.FIXED,
+    messages.SPECULATION_MODE_ADAPTIVE: SpeculationMode.ADAPTIVE,
+}
+_DRAFTERS = {
+    messages.DRAFTER_MODEL: Drafter.MODEL,
+    messages.DRAFTER_PROMPT_LOOKUP: Drafter.PROMPT_LOOKUP,
+    messages.DRAFTER_NONE: Drafter.NONE,
+}
+
+K = TypeVar("K")
 
 
 class RequestReader:
@@ -27,6 +42,7 @@ class RequestReader:
     def __init__(self, tokenizer: Tokenizer, config: OrchestratorConfig) -> None:
         self._tokenizer = tokenizer
         self._config = config
+        self._structures: StructureCompiler | None = None  # made when a structure comes first
         self._max_bytes_per_token = max(
             (len(tokenizer.text_of(token_id).encode()) for token_id in range(tokenizer.num_tokens)), default=1
         )
@@ -39,28 +55,47 @@ class RequestReader:
         """
         if request.model and request.model != target.name:
             raise ModelNotServedError(request.model, target.name)
-        sampling = _sampling(request.sampling)
-        num_draft_tokens = self._num_draft_tokens(request.speculation)
+        end_ids = frozenset(() if request.ignore_eos else self._tokenizer.eos_ids) | set(request.stop.ids)
+        check_stop(request.stop, target.vocabulary_size)
+        sampling = sampling_of(request.sampling, end_ids, self._config, target.vocabulary_size)
+        speculation = self._speculation(request.speculation)
         max_tokens = self._max_tokens(request)
+        num_choices = self._num_choices(request)
         prompt_ids = await self._prompt_ids(request, target)
+        await self._check_structure(sampling, target)
+        if sampling.min_tokens > max_tokens:
+            raise InvalidRequestError(
+                f"sampling.min_tokens is {sampling.min_tokens} and max_tokens only {max_tokens}; "
+                "lower the one or raise the other",
+                field="sampling.min_tokens",
+                value=sampling.min_tokens,
+                maximum=max_tokens,
+            )
+        stop_texts = StopTexts(tuple(request.stop.texts), sampling.min_tokens, request.stop.include_text)
         return GenerationTask(
             target.name,
             prompt_ids,
-            self._stop_rules(request, target, len(prompt_ids), max_tokens),
-            num_draft_tokens,
-            sampling,
+            StopRules(len(prompt_ids), max_tokens, target.max_context_tokens, end_ids),
+            stop_texts,
+            speculation,
+            replace(sampling, num_prompt_tokens=len(prompt_ids)),
             target.vocabulary_size,
+            num_choices,
+            request.echo,
         )
 
-    def _stop_rules(
-        self,
-        request: messages.GenerateRequest,
-        target: model_pb2.ModelInfo,
-        num_prompt_tokens: int,
-        max_tokens: int,
-    ) -> StopRules:
-        eos_ids = () if request.ignore_eos else self._tokenizer.eos_ids
-        return StopRules(num_prompt_tokens, max_tokens, target.max_context_tokens, frozenset(eos_ids))
+    async def _check_structure(self, sampling: SamplingParameters, target: model_pb2.ModelInfo) -> None:
+        """Refuse a structure that the replicas could not compile, before one of them is asked."""
+        if sampling.structure is not None:
+            structures = self._structures or StructureCompiler(self._tokenizer, target.vocabulary_size)
+            self._structures = structures
+            await asyncio.to_thread(structures.compile, sampling.structure)
+
+    def _num_choices(self, request: messages.GenerateRequest) -> int:
+        if not request.HasField("num_choices"):
+            return 1
+        _check_range("num_choices", request.num_choices, self._config.max_choices)
+        return request.num_choices
 
     def _max_tokens(self, request: messages.GenerateRequest) -> int:
         if not request.HasField("max_tokens"):
@@ -68,22 +103,22 @@ class RequestReader:
         _check_range("max_tokens", request.max_tokens, self._config.max_tokens)
         return request.max_tokens
 
-    def _num_draft_tokens(self, speculation: messages.Speculation) -> int:
+    def _speculation(self, speculation: messages.Speculation) -> SpeculationPlan:
         if speculation.HasField("num_draft_tokens"):
             _check_range(
                 "speculation.num_draft_tokens", speculation.num_draft_tokens, self._config.max_draft_tokens
             )
-        wanted = speculation.num_draft_tokens or self._config.num_draft_tokens
-        match speculation.mode:
-            case messages.SPECULATION_MODE_OFF:
-                return 0
-            case messages.SPECULATION_MODE_FIXED:
-                return wanted
-            case messages.SPECULATION_MODE_UNSPECIFIED:
-                return wanted if self._config.speculation == "fixed" else 0
-            case unknown:
-                message = f"speculation.mode is {unknown}, which this version does not know; use OFF or FIXED"
-                raise InvalidRequestError(message, field="speculation.mode")
+        config = self._config
+        modes: dict[int, SpeculationMode] = {
+            messages.SPECULATION_MODE_UNSPECIFIED: SpeculationMode(config.speculation),
+            **_MODES,
+        }
+        drafters: dict[int, Drafter] = {messages.DRAFTER_UNSPECIFIED: Drafter(config.drafter), **_DRAFTERS}
+        return SpeculationPlan.of(
+            _known("speculation.mode", speculation.mode, modes),
+            _known("speculation.drafter", speculation.drafter, drafters),
+            speculation.num_draft_tokens or config.num_draft_tokens,
+        )
 
     async def _prompt_ids(
         self, request: messages.GenerateRequest, target: model_pb2.ModelInfo
@@ -124,15 +159,11 @@ class RequestReader:
             raise _too_long(f"{num_bytes} bytes", max_prompt_tokens)
 
 
-def _sampling(sampling: messages.GenerationSampling) -> SamplingParameters:
-    if sampling.temperature != 0 or math.isnan(sampling.temperature):
-        raise InvalidRequestError(
-            f"sampling.temperature is {sampling.temperature:g} and only 0, greedy decoding, is served yet; "
-            "leave it out",
-            field="sampling.temperature",
-        )
-    seed = sampling.seed if sampling.HasField("seed") else secrets.randbits(_SEED_BITS)
-    return SamplingParameters(0.0, seed)
+def _known(field: str, value: int, known: Mapping[int, K]) -> K:
+    if value not in known:
+        message = f"{field} is {value}, which this version does not know"
+        raise InvalidRequestError(message, field=field, value=value)
+    return known[value]
 
 
 def _check_range(field: str, value: int, maximum: int) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from paceline.client.generation import Drafter
+from paceline.sampling.logprobs import TokenLogprobs
 from paceline.serving.session_point import SessionPoint
 
 
@@ -25,20 +27,27 @@ class RoundTiming:
 
 @dataclass(frozen=True, slots=True)
 class VerifyRound:
-    """Draft ids for the target to verify; none where it decodes alone."""
+    """Draft ids for the target to verify; none where it decodes alone.
+
+    `draft_distributions` are the drafter's own bytes, one for each id, or none at all where it was certain of them.
+    """
 
     point: SessionPoint
     round: int
     draft_ids: Sequence[int]
+    draft_distributions: Sequence[bytes] = ()
+    with_prompt_logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The first `num_accepted` draft ids, then `own_ids`, are the target's choice."""
+    """The first `num_accepted` draft ids, then `own_ids`, are the target's choice; `logprobs` has all of them."""
 
     num_accepted: int
     own_ids: Sequence[int]
     timing: RoundTiming
+    logprobs: Sequence[TokenLogprobs] = ()
+    prompt_logprobs: Sequence[TokenLogprobs] = ()  # [num_prompt_tokens - 1], where they were asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,8 @@ class Proposal:
     draft_ids: Sequence[int]
     num_ahead_tokens: int
     timing: RoundTiming
+    draft_distributions: Sequence[bytes] = ()
+    drafter: Drafter = Drafter.MODEL
 
 
 def key_of(request: VerifyRound | ProposalRequest) -> RoundKey:

@@ -1,19 +1,22 @@
 """OrchestratorService on the wire: messages in and out, everything else elsewhere."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import grpc.aio
 
+from orchestrator.choices import Choices
 from orchestrator.closings import Closings
 from orchestrator.errors import NoTargetReplicaError
 from orchestrator.event_messages import event_message
 from orchestrator.generation import Generation, Surroundings
+from orchestrator.generation_task import GenerationTask
 from orchestrator.measurements import Measurements
 from orchestrator.replica_client import ReplicaDescription
 from orchestrator.requests import RequestReader
-from orchestrator.session_slots import SessionSlots
+from orchestrator.session_slots import Places, SessionSlots
 from paceline.models.tokenizer import Tokenizer
 from paceline.serving.errors import DrainingError
 from paceline.v1 import model_pb2, orchestrator_service_pb2_grpc
@@ -51,23 +54,26 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
         self, request: messages.GenerateRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[messages.GenerateResponse]:
         """Generate text, a chunk a round."""
-        measurements = Measurements()
+        received_at = time.monotonic()
         if self._draining.is_set():
             raise DrainingError("the orchestrator is shutting down; use another one")
-        with self._slots.held():
-            task = await self._reader.read(request, self._target_model())
-            generation = Generation(task, self._surroundings, self._tokenizer.detokenizer(), measurements)
-            # A client that vanishes while a chunk is on its way to it does not wake this generator at once.
-            context.add_done_callback(lambda _: self._close(generation))  # pyright: ignore[reportArgumentType]
-            try:
-                async with aclosing(generation.events()) as events:
-                    async for event in events:
-                        yield event_message(event)
-            finally:
-                await self._closings.run(generation.close())
+        task = await self._reader.read(request, self._target_model())
+        places = self._slots.take(task.num_choices)
+        choices = Choices([self._generation(one, Measurements(received_at)) for one in task.choices()])
+        # A client that vanishes while a chunk is on its way to it does not wake this generator at once.
+        context.add_done_callback(lambda _: self._start_closing(choices, places))  # pyright: ignore[reportArgumentType]
+        try:
+            async with aclosing(choices.events()) as events:
+                async for choice, event in events:
+                    yield event_message(event, choice)
+        finally:
+            await self._closings.run(_close(choices, places))
 
-    def _close(self, generation: Generation) -> None:
-        self._closings.start(generation.close())
+    def _generation(self, task: GenerationTask, measurements: Measurements) -> Generation:
+        return Generation(task, self._surroundings, self._tokenizer, measurements)
+
+    def _start_closing(self, choices: Choices, places: Places) -> None:
+        self._closings.start(_close(choices, places))
 
     def _target_model(self) -> model_pb2.ModelInfo:
         descriptions = self._surroundings.targets.descriptions
@@ -83,7 +89,13 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
             max_draft_tokens=config.max_draft_tokens,
             max_message_bytes=config.max_message_bytes,
             max_sessions=config.max_sessions,
+            max_choices=config.max_choices,
         )
+
+
+async def _close(choices: Choices, places: Places) -> None:
+    places.give_back()
+    await choices.close()
 
 
 def _replica_message(description: ReplicaDescription) -> model_pb2.ReplicaInfo:

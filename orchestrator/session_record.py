@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from paceline.sampling.parameters import SamplingParameters
+
 
 class SessionStatus(StrEnum):
     """Whether a session may still grow."""
@@ -38,8 +40,7 @@ class NewSession:
     model: str
     prompt_ids: tuple[int, ...]
     digest: bytes
-    temperature: float
-    seed: int
+    sampling: SamplingParameters
     owners: SessionOwners
 
 
@@ -64,7 +65,6 @@ class SessionRecord:
     ids: tuple[int, ...]
     num_prompt_ids: int
     digest: bytes
-    temperature: float
-    seed: int
+    sampling: SamplingParameters
     owners: SessionOwners
     lease_deadline_ms: int

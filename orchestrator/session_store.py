@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from pydantic import TypeAdapter
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
@@ -22,12 +23,14 @@ from orchestrator.session_record import (
     SessionRecord,
     SessionStatus,
 )
+from paceline.sampling.parameters import SamplingParameters
 from paceline.serving.errors import StaleEpochError
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_bytes()
 _SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()  # EVALSHA names scripts so
 _BYTES_PER_ID = 4
 _APPLIED = (b"OK", b"REPEATED")
+_SAMPLING = TypeAdapter(SamplingParameters)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class SessionStore:
             _pack(session.prompt_ids),
             self._settings.session_ttl_seconds,
             self._lease_ms,
-            *("model", session.model, "seed", session.seed, "temperature", session.temperature),
+            *("model", session.model, "sampling", _SAMPLING.dump_json(session.sampling)),
             *("digest", session.digest),
             *_owner_fields(session.owners),
         )
@@ -234,8 +237,7 @@ def _record(session_id: str, epoch: int, fields: dict[bytes, bytes], packed_ids:
         _unpack(packed_ids),
         int(fields[b"num_prompt_ids"]),
         fields[b"digest"],
-        float(fields[b"temperature"]),
-        int(fields[b"seed"]),
+        _SAMPLING.validate_json(fields[b"sampling"]),
         SessionOwners(target, draft),
         int(fields[b"lease_deadline_ms"]),
     )

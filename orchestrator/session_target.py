@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -15,7 +16,7 @@ from orchestrator.errors import (
     RoundFailedError,
 )
 from orchestrator.pool import TargetPool, TargetReplica
-from orchestrator.rounds import Verdict, VerifyRound
+from orchestrator.rounds import Proposal, Verdict, VerifyRound
 from orchestrator.session import Session
 from orchestrator.session_record import CacheOwner
 
@@ -51,24 +52,32 @@ class SessionTarget:
         self._replica: TargetReplica | None = None
         self._num_failovers = 0
 
-    def bind(self) -> CacheOwner:
-        """Choose a replica and return its process; raises NoTargetReplicaError."""
-        replica = self._pool.choose()
+    @property
+    def address(self) -> str | None:
+        """The address of the replica, None before `bind`."""
+        return self._replica.address if self._replica is not None else None
+
+    def bind(self, preferred_address: str | None = None) -> CacheOwner:
+        """Choose a replica, the preferred one if it is usable, and return its process; raises NoTargetReplicaError."""
+        replica = self._pool.choose(preferred_address)
         if replica is None:
             raise NoTargetReplicaError("no target replica is ready; try again soon")
         assert replica.description is not None, "the pool chooses among ready replicas"
         self._bind_to(replica)
         return replica.description.owner
 
-    async def verify(self, round_number: int, draft_ids: tuple[int, ...]) -> Verdict:
+    async def verify(
+        self, round_number: int, proposal: Proposal | None, *, with_prompt_logprobs: bool = False
+    ) -> Verdict:
         """Return what the target chose after the session's ids; raises NoTargetReplicaError or RoundFailedError."""
+        ask = partial(self._ask, round_number, proposal, with_prompt_logprobs)
         while True:
             try:
-                verdict = await self._ask_again_if_forgotten(round_number, draft_ids)
+                verdict = await self._ask_again_if_forgotten(ask)
             except ReplicaUnavailableError as error:
                 await self._fail_over(error)
             else:
-                return self._confirmed(verdict, draft_ids)
+                return self._confirmed(verdict, len(proposal.draft_ids) if proposal is not None else 0)
 
     def close(self) -> None:
         """Have the replica free the session's cache."""
@@ -84,21 +93,23 @@ class SessionTarget:
         self._cache = CacheView(self._session)
         replica.num_sessions += 1
 
-    async def _ask_again_if_forgotten(self, round_number: int, draft_ids: tuple[int, ...]) -> Verdict:
+    async def _ask_again_if_forgotten(self, ask: Callable[[], Awaitable[Verdict]]) -> Verdict:
         try:
-            return await self._ask(round_number, draft_ids)
+            return await ask()
         except RoundFailedError as error:
             if error.reason != "POSITION_MISMATCH":
                 raise
             self._cache.forget()
-            return await self._ask(round_number, draft_ids)
+            return await ask()
 
-    async def _ask(self, round_number: int, draft_ids: tuple[int, ...]) -> Verdict:
+    async def _ask(self, round_number: int, proposal: Proposal | None, with_prompt_logprobs: bool) -> Verdict:
         replica = self._replica
         assert replica is not None, "bind comes first"
+        drafts = (proposal.draft_ids, proposal.draft_distributions) if proposal is not None else ((), ())
+        round_ = VerifyRound(self._cache.point(), round_number, *drafts, with_prompt_logprobs)
         try:
             async with asyncio.timeout(self._settings.deadline_seconds):
-                return await replica.ask(VerifyRound(self._cache.point(), round_number, draft_ids))
+                return await replica.ask(round_)
         except TimeoutError as error:
             replica.breaker.fail(time.monotonic())
             message = (
@@ -106,9 +117,11 @@ class SessionTarget:
             )
             raise ReplicaUnavailableError(message, address=replica.address) from error
 
-    def _confirmed(self, verdict: Verdict, draft_ids: tuple[int, ...]) -> Verdict:
-        if verdict.num_accepted > len(draft_ids) or not verdict.own_ids:
-            raise BrokenContractError("the target's verdict does not fit its round", draft_ids=len(draft_ids))
+    def _confirmed(self, verdict: Verdict, num_draft_ids: int) -> Verdict:
+        if verdict.num_accepted > num_draft_ids or not verdict.own_ids:
+            raise BrokenContractError(
+                "the target's verdict does not fit its round", num_draft_ids=num_draft_ids
+            )
         self._cache.confirm(len(self._session.ids) + verdict.num_accepted)
         return verdict
 

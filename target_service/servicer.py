@@ -9,12 +9,13 @@ import grpc.aio
 from paceline.serving.frames import in_frame, repeated_in_frame
 from paceline.serving.replica import Replica
 from paceline.serving.round_messages import error_message, point_from, timing_message
+from paceline.serving.sampling_messages import logprobs_message
 from paceline.serving.session import Session
 from paceline.serving.session_host import SessionHost
 from paceline.v1 import target_service_pb2 as messages
 from paceline.v1 import target_service_pb2_grpc
 from target_service.rounds import VerifyRound, check_round
-from target_service.verifier import Verification, verify
+from target_service.verifier import VerifiedRound, verify
 
 
 class TargetServicer(target_service_pb2_grpc.TargetServiceServicer):
@@ -68,13 +69,16 @@ class TargetServicer(target_service_pb2_grpc.TargetServiceServicer):
         if is_repeated:
             raise repeated_in_frame(message.point.session_id)
         round_ = _round_from(message)
-        check_round(round_, self._host.model.info.vocabulary_size)
-        answer = partial(verify, round_=round_, received_ns=received_ns)
-        verification: Verification = await self._host.sessions.play(round_.point, round_, answer)
+        vocabulary_size = self._host.model.info.vocabulary_size
+        check_round(round_, vocabulary_size)
+        answer = partial(verify, round_=round_, received_ns=received_ns, vocabulary_size=vocabulary_size)
+        verified: VerifiedRound = await self._host.sessions.play(round_.point, round_, answer)
         return messages.Verdict(
-            num_accepted=verification.verdict.num_accepted,
-            own_ids=verification.verdict.own_ids,
-            timing=timing_message(verification.timing, verification.waited_ns),
+            num_accepted=verified.verdict.num_accepted,
+            own_ids=verified.verdict.own_ids,
+            timing=timing_message(verified.timing, verified.waited_ns),
+            logprobs=map(logprobs_message, verified.logprobs),
+            prompt_logprobs=map(logprobs_message, verified.prompt_logprobs),
         )
 
 
@@ -84,4 +88,6 @@ def _round_from(message: messages.VerifyRound) -> VerifyRound:
         draft_ids=tuple(message.draft_ids),
         max_own_tokens=max(1, message.max_own_tokens),
         stop_ids=frozenset(message.stop_ids),
+        draft_distributions=tuple(message.draft_distributions),
+        with_prompt_logprobs=message.with_prompt_logprobs,
     )

@@ -9,6 +9,7 @@ from paceline.client.generation import (
     GenerationStarted,
     GenerationSummary,
     TokenChunk,
+    TokenOrigin,
 )
 
 
@@ -32,8 +33,8 @@ class Completion:
 
     @property
     def token_ids(self) -> tuple[int, ...]:
-        """The generated ids, an end-of-generation id included."""
-        return tuple(token.id for token in self.tokens)
+        """The generated ids, an end-of-generation id included, an echoed prompt excluded."""
+        return tuple(token.id for token in self.tokens if token.origin is not TokenOrigin.PROMPT)
 
     @property
     def time_to_first_token_seconds(self) -> float:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from paceline.models.chat_message import ChatMessage
+from paceline.sampling.parameters import Structure, Verification
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,55 @@ class SpeculationMode(StrEnum):
     AS_CONFIGURED = "as configured"
     OFF = "off"
     FIXED = "fixed"
+    ADAPTIVE = "adaptive"
+
+
+class Drafter(StrEnum):
+    """Where draft tokens come from."""
+
+    MODEL = "model"
+    PROMPT_LOOKUP = "prompt_lookup"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
 class Speculation:
-    """How to speculate; it never changes the text. `num_draft_tokens` is for mode FIXED."""
+    """How to speculate. `num_draft_tokens` is the number in mode FIXED and the most in mode ADAPTIVE."""
 
     mode: SpeculationMode = SpeculationMode.AS_CONFIGURED
     num_draft_tokens: int | None = None
+    drafter: Drafter | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How ids are chosen; see `paceline.sampling.parameters.SamplingParameters` for what each does.
+
+    Without a seed one is drawn, and `GenerationStarted` has it. `verification` None is as configured.
+    """
+
+    temperature: float = 0.0
+    seed: int | None = None
+    top_k: int | None = None
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict[int, float])
+    min_tokens: int = 0
+    num_logprobs: int | None = None
+    verification: Verification | None = None
+    structure: Structure | None = None
+
+
+@dataclass(frozen=True)
+class StopConditions:
+    """When to stop besides end-of-generation ids and `max_tokens`; `include_text` sends the stop text too."""
+
+    texts: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()
+    include_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +99,10 @@ class GenerationRequest:
     speculation: Speculation = field(default_factory=Speculation)
     ignore_eos: bool = False
     model: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: StopConditions = field(default_factory=StopConditions)
+    num_choices: int = 1
+    echo: bool = False
 
 
 class TokenOrigin(StrEnum):
@@ -66,15 +112,31 @@ class TokenOrigin(StrEnum):
     RECOVERED = "recovered"  # the target chose it instead of the draft's
     BONUS = "bonus"  # the target added it after all of the draft's
     TARGET = "target"  # the target decoded alone
+    PROMPT = "prompt"  # it is of the prompt, which `echo` asked for
+
+
+@dataclass(frozen=True)
+class TokenAlternative:
+    """A token that could have been chosen, its text by itself and its log-probability."""
+
+    id: int
+    text: str
+    logprob: float
 
 
 @dataclass(frozen=True)
 class GeneratedToken:
-    """One token and the text that it completed, which may be empty."""
+    """One token and the text that it completed, which may be empty.
+
+    Where log-probabilities are wanted, `logprob` is what the model itself gave the token, before any processing, and
+    `alternatives` are the most likely tokens there.
+    """
 
     id: int
     text: str
     origin: TokenOrigin
+    logprob: float | None = None
+    alternatives: tuple[TokenAlternative, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,17 +147,19 @@ class GenerationStarted:
     num_prompt_tokens: int
     model: str
     seed: int
+    choice: int = 0
 
 
 @dataclass(frozen=True)
 class TokenChunk:
-    """The committed tokens of one round; `position` counts the prompt, `text` is always whole characters."""
+    """Committed tokens, of one round or of several; `position` counts the prompt, `text` is always whole characters."""
 
     position: int
     tokens: tuple[GeneratedToken, ...]
     text: str
     round: int
     num_accepted: int
+    choice: int = 0
 
 
 class FinishReason(StrEnum):
@@ -126,6 +190,8 @@ class SpeculationSummary:
     num_accepted_per_position: tuple[int, ...]
     num_ahead_tokens: int
     num_degraded_rounds: Mapping[str, int]
+    num_rounds_by_drafter: Mapping[str, int] = field(default_factory=dict[str, int])
+    num_rounds_per_draft_length: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +216,9 @@ class GenerationSummary:
     usage: Usage
     speculation: SpeculationSummary
     timing: GenerationTiming
+    stop_text: str | None = None
+    stop_id: int | None = None
+    choice: int = 0
 
 
 GenerationEvent: TypeAlias = GenerationStarted | TokenChunk | GenerationSummary

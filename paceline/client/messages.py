@@ -2,6 +2,7 @@
 
 from paceline.client.generation import (
     Chat,
+    Drafter,
     FinishReason,
     GeneratedToken,
     GenerationEvent,
@@ -11,27 +12,45 @@ from paceline.client.generation import (
     GenerationTiming,
     PromptIds,
     RawPrompt,
+    Sampling,
     Speculation,
     SpeculationMode,
     SpeculationSummary,
+    StopConditions,
+    TokenAlternative,
     TokenChunk,
     TokenOrigin,
     Usage,
 )
 from paceline.client.served_model import ServedModel, ServedModels
-from paceline.v1 import model_pb2
+from paceline.sampling.parameters import Verification
+from paceline.serving.sampling_messages import structure_message
+from paceline.v1 import model_pb2, sampling_pb2
 from paceline.v1 import orchestrator_service_pb2 as pb
 
 _MODES = {
     SpeculationMode.AS_CONFIGURED: pb.SPECULATION_MODE_UNSPECIFIED,
     SpeculationMode.OFF: pb.SPECULATION_MODE_OFF,
     SpeculationMode.FIXED: pb.SPECULATION_MODE_FIXED,
+    SpeculationMode.ADAPTIVE: pb.SPECULATION_MODE_ADAPTIVE,
+}
+_DRAFTERS = {
+    None: pb.DRAFTER_UNSPECIFIED,
+    Drafter.MODEL: pb.DRAFTER_MODEL,
+    Drafter.PROMPT_LOOKUP: pb.DRAFTER_PROMPT_LOOKUP,
+    Drafter.NONE: pb.DRAFTER_NONE,
+}
+_VERIFICATIONS = {
+    None: sampling_pb2.VERIFICATION_UNSPECIFIED,
+    Verification.SHARED_NOISE: sampling_pb2.VERIFICATION_SHARED_NOISE,
+    Verification.REJECTION: sampling_pb2.VERIFICATION_REJECTION,
 }
 _ORIGINS = {
     pb.TOKEN_ORIGIN_ACCEPTED: TokenOrigin.ACCEPTED,
     pb.TOKEN_ORIGIN_RECOVERED: TokenOrigin.RECOVERED,
     pb.TOKEN_ORIGIN_BONUS: TokenOrigin.BONUS,
     pb.TOKEN_ORIGIN_TARGET: TokenOrigin.TARGET,
+    pb.TOKEN_ORIGIN_PROMPT: TokenOrigin.PROMPT,
 }
 _FINISH_REASONS = {
     pb.FINISH_REASON_STOP: FinishReason.STOP,
@@ -47,7 +66,17 @@ def request_message(request: GenerationRequest) -> pb.GenerateRequest:
         max_tokens=request.max_tokens,
         speculation=_speculation_message(request.speculation),
         ignore_eos=request.ignore_eos,
+        echo=request.echo,
     )
+    if request.sampling != Sampling():
+        message.sampling.CopyFrom(_sampling_message(request.sampling))
+    if request.stop != StopConditions():
+        stop = request.stop
+        message.stop.CopyFrom(
+            pb.StopConditions(texts=stop.texts, ids=stop.ids, include_text=stop.include_text)
+        )
+    if request.num_choices != 1:
+        message.num_choices = request.num_choices
     match request.prompt:
         case RawPrompt(text):
             message.prompt = text
@@ -65,12 +94,12 @@ def event_of(message: pb.GenerateResponse) -> GenerationEvent | None:
         case "started":
             started = message.started
             return GenerationStarted(
-                started.session_id, started.num_prompt_tokens, started.model, started.seed
+                started.session_id, started.num_prompt_tokens, started.model, started.seed, message.choice
             )
         case "chunk":
-            return _chunk(message.chunk)
+            return _chunk(message.chunk, message.choice)
         case "summary":
-            return _summary(message.summary)
+            return _summary(message.summary, message.choice)
         case _:
             return None
 
@@ -94,15 +123,43 @@ def _served_model(info: model_pb2.ModelInfo) -> ServedModel:
 
 
 def _speculation_message(speculation: Speculation) -> pb.Speculation:
-    return pb.Speculation(mode=_MODES[speculation.mode], num_draft_tokens=speculation.num_draft_tokens)
+    return pb.Speculation(
+        mode=_MODES[speculation.mode],
+        num_draft_tokens=speculation.num_draft_tokens,
+        drafter=_DRAFTERS[speculation.drafter],
+    )
 
 
-def _chunk(chunk: pb.TokenChunk) -> TokenChunk:
-    tokens = tuple(GeneratedToken(one.id, one.text, _ORIGINS[one.origin]) for one in chunk.tokens)
-    return TokenChunk(chunk.position, tokens, chunk.text, chunk.round, chunk.num_accepted)
+def _sampling_message(sampling: Sampling) -> pb.GenerationSampling:
+    return pb.GenerationSampling(
+        temperature=sampling.temperature,
+        seed=sampling.seed,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        logit_bias=sampling.logit_bias,
+        min_tokens=sampling.min_tokens,
+        num_logprobs=sampling.num_logprobs,
+        verification=_VERIFICATIONS[sampling.verification],
+        structure=structure_message(sampling.structure) if sampling.structure is not None else None,
+    )
 
 
-def _summary(summary: pb.GenerationSummary) -> GenerationSummary:
+def _chunk(chunk: pb.TokenChunk, choice: int) -> TokenChunk:
+    tokens = tuple(map(_token, chunk.tokens))
+    return TokenChunk(chunk.position, tokens, chunk.text, chunk.round, chunk.num_accepted, choice)
+
+
+def _token(token: pb.GeneratedToken) -> GeneratedToken:
+    alternatives = tuple(TokenAlternative(one.id, one.text, one.logprob) for one in token.alternatives)
+    logprob = token.logprob if token.HasField("logprob") else None
+    return GeneratedToken(token.id, token.text, _ORIGINS[token.origin], logprob, alternatives)
+
+
+def _summary(summary: pb.GenerationSummary, choice: int) -> GenerationSummary:
     usage, speculation, timing = summary.usage, summary.speculation, summary.timing
     return GenerationSummary(
         _FINISH_REASONS[summary.finish_reason],
@@ -115,6 +172,8 @@ def _summary(summary: pb.GenerationSummary) -> GenerationSummary:
             tuple(speculation.num_accepted_per_position),
             speculation.num_ahead_tokens,
             dict(speculation.num_degraded_rounds),
+            dict(speculation.num_rounds_by_drafter),
+            tuple(speculation.num_rounds_per_draft_length),
         ),
         GenerationTiming(
             timing.time_to_first_token_seconds,
@@ -126,4 +185,7 @@ def _summary(summary: pb.GenerationSummary) -> GenerationSummary:
             timing.network_seconds,
             timing.commit_seconds,
         ),
+        summary.stop_text if summary.HasField("stop_text") else None,
+        summary.stop_id if summary.HasField("stop_id") else None,
+        choice,
     )

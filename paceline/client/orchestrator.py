@@ -42,12 +42,16 @@ class Orchestrator:
             call.cancel()
 
     async def complete(self, request: GenerationRequest) -> Completion:
-        """Return a whole generation with the times at which its tokens arrived; raises CallFailedError."""
-        builder = CompletionBuilder()
+        """Return a generation's first choice with the times at which its tokens arrived; raises CallFailedError."""
+        return (await self.complete_choices(request))[0]
+
+    async def complete_choices(self, request: GenerationRequest) -> list[Completion]:
+        """Return all choices of a generation, in their order; raises CallFailedError."""
+        builders = [CompletionBuilder() for _ in range(request.num_choices)]
         async with aclosing(self.generate(request)) as events:
             async for event in events:
-                builder.add(event)
-        return builder.build()
+                builders[event.choice].add(event)
+        return [builder.build() for builder in builders]
 
     async def served_models(self) -> ServedModels:
         """Return which models stand behind the orchestrator; raises CallFailedError."""

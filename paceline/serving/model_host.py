@@ -11,6 +11,7 @@ import structlog
 from paceline.engine.engine import Engine, EngineConfig, EngineInfo
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
+from paceline.sampling.structure import StructureCompiler
 from paceline.serving.config import MIB, ModelServiceConfig, prepared_directory, usable_cores
 from paceline.serving.model_engine import ModelEngine
 from paceline.v1 import model_pb2
@@ -20,11 +21,12 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class HostedModel:
-    """A loaded model and the SHA-256 of the vocabulary that its ids are of."""
+    """A loaded model, the SHA-256 of the vocabulary that its ids are of, and what compiles structures for it."""
 
     engine: ModelEngine
     info: EngineInfo
     vocabulary_sha256: str
+    structures: StructureCompiler | None = None
 
     def to_message(self) -> model_pb2.ModelInfo:
         """Return what callers may know of it."""
@@ -58,11 +60,13 @@ async def hosting(config: ModelServiceConfig) -> AsyncIterator[HostedModel]:
     Raises PacelineError where the model is not prepared, cannot be built or fails its self-test.
     """
     directory = prepared_directory(config.model) or find_prepared(config.model, config.weights)
-    vocabulary_sha256 = await asyncio.to_thread(_vocabulary_sha256, directory)
+    tokenizer = await asyncio.to_thread(Tokenizer.load, directory)
+    vocabulary_sha256 = await asyncio.to_thread(lambda: tokenizer.vocabulary_hash)
     engine = await asyncio.to_thread(Engine.load, engine_config(config, directory))
     try:
         _log.info("model_loaded", model=engine.info.name, weights=engine.info.weights)
-        yield HostedModel(engine, engine.info, vocabulary_sha256)
+        structures = StructureCompiler(tokenizer, engine.info.vocabulary_size)
+        yield HostedModel(engine, engine.info, vocabulary_sha256, structures)
     finally:
         await asyncio.to_thread(engine.close)
 
@@ -80,7 +84,3 @@ def engine_config(config: ModelServiceConfig, directory: Path) -> EngineConfig:
         batch_invariant=config.batch_invariant,
         max_context_tokens=config.max_context_tokens,
     )
-
-
-def _vocabulary_sha256(directory: Path) -> str:
-    return Tokenizer.load(directory).vocabulary_hash

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from paceline.engine.work import WorkTiming
 from paceline.errors import InvalidRequestError
-from paceline.sampling.parameters import SamplingParameters
+from paceline.serving.sampling_messages import sampling_from
 from paceline.serving.session_point import MAX_SESSION_ID_BYTES, SessionPoint
 from paceline.serving.status import report_of
 from paceline.v1 import round_pb2
@@ -13,17 +13,14 @@ MAX_RELEASED_SESSIONS = 4096
 
 
 def point_from(message: round_pb2.SessionPoint) -> SessionPoint:
-    """Return the point of a round as it was sent, not yet checked."""
-    sampling = message.sampling
+    """Return the point of a round as it was sent, not yet checked; raises InvalidRequestError for unknown kinds."""
     return SessionPoint(
         session_id=message.session_id,
         epoch=message.epoch,
         position=message.position,
         prefix_digest=message.prefix_digest,
         committed_ids=tuple(message.committed_ids),
-        sampling=(
-            SamplingParameters(sampling.temperature, sampling.seed) if message.HasField("sampling") else None
-        ),
+        sampling=sampling_from(message.sampling) if message.HasField("sampling") else None,
     )
 
 

@@ -8,7 +8,10 @@ from typing import Any
 from paceline.engine.errors import SequenceClosedError
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle, WorkResult
+from paceline.errors import InvalidRequestError
 from paceline.sampling.parameters import SamplingParameters
+from paceline.sampling.processing import MaskRows
+from paceline.sampling.structure import StructureCompiler
 from paceline.serving.errors import SupersededError
 from paceline.serving.model_engine import ModelEngine
 from paceline.serving.session_point import PrefixDigester
@@ -39,10 +42,14 @@ class Session:
         last_used_seconds: When a round last came or ended, on the monotonic clock.
     """
 
-    def __init__(self, session_id: str, engine: ModelEngine, epoch: int) -> None:
+    def __init__(
+        self, session_id: str, engine: ModelEngine, epoch: int, structures: StructureCompiler | None = None
+    ) -> None:
         self.session_id = session_id
         self.epoch = epoch
         self.sampling = SamplingParameters()
+        self._structures = structures
+        self._mask: tuple[SamplingParameters, MaskRows | None] = (self.sampling, None)
         self.digester = PrefixDigester()
         self.last_used_seconds = time.monotonic()
         self.sequence: Sequence = engine.open_sequence()
@@ -88,6 +95,27 @@ class Session:
     def submit(self, work: Work) -> WorkHandle:
         """Queue a work."""
         return self._engine.submit(work)
+
+    async def mask(self) -> MaskRows | None:
+        """Return what the session's structure allows at each row, None for any text.
+
+        A structure is compiled once, in a thread. Raises InvalidRequestError where it cannot be.
+        """
+        sampling = self.sampling
+        if self._mask[0] is not sampling:
+            self._mask = (sampling, await self._mask_of(sampling))
+        return self._mask[1]
+
+    async def _mask_of(self, sampling: SamplingParameters) -> MaskRows | None:
+        if sampling.structure is None:
+            return None
+        if self._structures is None:
+            raise InvalidRequestError(
+                "the replica serves no structured output; leave sampling.structure out",
+                field="sampling.structure",
+            )
+        compiled = await asyncio.to_thread(self._structures.compile, sampling.structure)
+        return compiled.rows(sampling.num_prompt_tokens)
 
     def close(self) -> None:
         """Free the cache. A running round is answered SUPERSEDED."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Generic, TypeVar
 
+from paceline.sampling.structure import StructureCompiler
 from paceline.serving.config import ModelServiceConfig
 from paceline.serving.errors import DrainingError, ModelNotReadyError
 from paceline.serving.frames import FrameExchange
@@ -29,7 +30,7 @@ class SessionHost(Generic[S]):
 
     def __init__(
         self,
-        make_session: Callable[[str, ModelEngine, int], S],
+        make_session: Callable[[str, ModelEngine, int, StructureCompiler | None], S],
         config: ModelServiceConfig,
         draining: asyncio.Event,
     ) -> None:
@@ -87,7 +88,8 @@ class SessionHost(Generic[S]):
         return sum(self.sessions.release(release.session_id, release.epoch) for release in releases)
 
     def _open_session(self, session_id: str, epoch: int) -> S:
-        return self._make_session(session_id, self.model.engine, epoch)
+        model = self.model
+        return self._make_session(session_id, model.engine, epoch, model.structures)
 
 
 def _not_ready() -> ModelNotReadyError:

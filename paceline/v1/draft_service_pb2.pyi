@@ -202,6 +202,7 @@ class Proposal(_message.Message):
     DRAFT_IDS_FIELD_NUMBER: _builtins.int
     NUM_AHEAD_TOKENS_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    DRAFT_DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
     num_ahead_tokens: _builtins.int
     """How many of `draft_ids` had been drafted ahead, before the request came."""
     @_builtins.property
@@ -212,16 +213,25 @@ class Proposal(_message.Message):
     def timing(self) -> _round_pb2.RoundTiming:
         """Where the time went."""
 
+    @_builtins.property
+    def draft_distributions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Where the session's verification is REJECTION: the distribution that each draft id was drawn from, truncated and
+        quantised as it was used, shape [num_draft_tokens]. Each holds 1 to 128 tokens: all ids as uint32, strictly ascending,
+        then all weights as uint16, at least 1 and 65535 in sum, both little-endian. A token's probability is its weight
+        over 65535. Example: token 7 with 65534 and token 300 with 1 are `07000000 2c010000 feff 0100`.
+        """
+
     def __init__(
         self,
         *,
         draft_ids: _abc.Iterable[_builtins.int] | None = ...,
         num_ahead_tokens: _builtins.int = ...,
         timing: _round_pb2.RoundTiming | None = ...,
+        draft_distributions: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft_ids", b"draft_ids", "num_ahead_tokens", b"num_ahead_tokens", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft_distributions", b"draft_distributions", "draft_ids", b"draft_ids", "num_ahead_tokens", b"num_ahead_tokens", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,59 +23,74 @@ _sym_db = _symbol_database.Default()
 
 
 from paceline.v1 import model_pb2 as paceline_dot_v1_dot_model__pb2
+from paceline.v1 import sampling_pb2 as paceline_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&paceline/v1/orchestrator_service.proto\x12\x0bpaceline.v1\x1a\x17paceline/v1/model.proto\"$\n\"OrchestratorServiceGetModelRequest\"\x88\x02\n#OrchestratorServiceGetModelResponse\x12&\n\x06target\x18\x01 \x01(\x0b\x32\x16.paceline.v1.ModelInfo\x12%\n\x05\x64raft\x18\x02 \x01(\x0b\x32\x16.paceline.v1.ModelInfo\x12\x31\n\x0ftarget_replicas\x18\x03 \x03(\x0b\x32\x18.paceline.v1.ReplicaInfo\x12\x30\n\x0e\x64raft_replicas\x18\x04 \x03(\x0b\x32\x18.paceline.v1.ReplicaInfo\x12-\n\x06limits\x18\x05 \x01(\x0b\x32\x1d.paceline.v1.GenerationLimits\"\x8c\x01\n\x10GenerationLimits\x12\x19\n\x11max_prompt_tokens\x18\x01 \x01(\r\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12\x18\n\x10max_draft_tokens\x18\x03 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\r\x12\x14\n\x0cmax_sessions\x18\x05 \x01(\r\"\xb2\x02\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12&\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x16.paceline.v1.ChatInputH\x00\x12/\n\ttoken_ids\x18\x04 \x01(\x0b\x32\x1a.paceline.v1.TokenIdsInputH\x00\x12\x17\n\nmax_tokens\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x31\n\x08sampling\x18\x06 \x01(\x0b\x32\x1f.paceline.v1.GenerationSampling\x12-\n\x0bspeculation\x18\x07 \x01(\x0b\x32\x18.paceline.v1.Speculation\x12\x12\n\nignore_eos\x18\x08 \x01(\x08\x42\x07\n\x05inputB\r\n\x0b_max_tokens\"7\n\tChatInput\x12*\n\x08messages\x18\x01 \x03(\x0b\x32\x18.paceline.v1.ChatMessage\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x1c\n\rTokenIdsInput\x12\x0b\n\x03ids\x18\x01 \x03(\r\"E\n\x12GenerationSampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"m\n\x0bSpeculation\x12*\n\x04mode\x18\x01 \x01(\x0e\x32\x1c.paceline.v1.SpeculationMode\x12\x1d\n\x10num_draft_tokens\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x13\n\x11_num_draft_tokens\"\xab\x01\n\x10GenerateResponse\x12\x31\n\x07started\x18\x01 \x01(\x0b\x32\x1e.paceline.v1.GenerationStartedH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.paceline.v1.TokenChunkH\x00\x12\x31\n\x07summary\x18\x03 \x01(\x0b\x32\x1e.paceline.v1.GenerationSummaryH\x00\x42\x07\n\x05\x65vent\"_\n\x11GenerationStarted\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x11num_prompt_tokens\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\"~\n\nTokenChunk\x12\x10\n\x08position\x18\x01 \x01(\r\x12+\n\x06tokens\x18\x02 \x03(\x0b\x32\x1b.paceline.v1.GeneratedToken\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05round\x18\x04 \x01(\x04\x12\x14\n\x0cnum_accepted\x18\x05 \x01(\r\"T\n\x0eGeneratedToken\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12(\n\x06origin\x18\x03 \x01(\x0e\x32\x18.paceline.v1.TokenOrigin\"\xcd\x01\n\x11GenerationSummary\x12\x30\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x19.paceline.v1.FinishReason\x12!\n\x05usage\x18\x02 \x01(\x0b\x32\x12.paceline.v1.Usage\x12\x34\n\x0bspeculation\x18\x03 \x01(\x0b\x32\x1f.paceline.v1.SpeculationSummary\x12-\n\x06timing\x18\x04 \x01(\x0b\x32\x1d.paceline.v1.GenerationTiming\"c\n\x05Usage\x12\x19\n\x11num_prompt_tokens\x18\x01 \x01(\r\x12\x1d\n\x15num_completion_tokens\x18\x02 \x01(\r\x12 \n\x18num_cached_prompt_tokens\x18\x03 \x01(\r\"\xcd\x02\n\x12SpeculationSummary\x12\x12\n\nnum_rounds\x18\x01 \x01(\r\x12\x18\n\x10num_draft_tokens\x18\x02 \x01(\r\x12\x1b\n\x13num_accepted_tokens\x18\x03 \x01(\r\x12 \n\x18num_drafted_per_position\x18\x04 \x03(\r\x12!\n\x19num_accepted_per_position\x18\x05 \x03(\r\x12\x18\n\x10num_ahead_tokens\x18\x06 \x01(\r\x12S\n\x13num_degraded_rounds\x18\x07 \x03(\x0b\x32\x36.paceline.v1.SpeculationSummary.NumDegradedRoundsEntry\x1a\x38\n\x16NumDegradedRoundsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\xec\x01\n\x10GenerationTiming\x12#\n\x1btime_to_first_token_seconds\x18\x01 \x01(\x01\x12%\n\x1dtime_per_output_token_seconds\x18\x02 \x01(\x01\x12\x15\n\rtotal_seconds\x18\x03 \x01(\x01\x12\x15\n\rdraft_seconds\x18\x04 \x01(\x01\x12\x16\n\x0everify_seconds\x18\x05 \x01(\x01\x12\x15\n\rqueue_seconds\x18\x06 \x01(\x01\x12\x17\n\x0fnetwork_seconds\x18\x07 \x01(\x01\x12\x16\n\x0e\x63ommit_seconds\x18\x08 \x01(\x01*i\n\x0fSpeculationMode\x12 \n\x1cSPECULATION_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14SPECULATION_MODE_OFF\x10\x01\x12\x1a\n\x16SPECULATION_MODE_FIXED\x10\x02*\x93\x01\n\x0bTokenOrigin\x12\x1c\n\x18TOKEN_ORIGIN_UNSPECIFIED\x10\x00\x12\x19\n\x15TOKEN_ORIGIN_ACCEPTED\x10\x01\x12\x1a\n\x16TOKEN_ORIGIN_RECOVERED\x10\x02\x12\x16\n\x12TOKEN_ORIGIN_BONUS\x10\x03\x12\x17\n\x13TOKEN_ORIGIN_TARGET\x10\x04*z\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x19\n\x15\x46INISH_REASON_CONTEXT\x10\x03\x32\xcf\x01\n\x13OrchestratorService\x12m\n\x08GetModel\x12/.paceline.v1.OrchestratorServiceGetModelRequest\x1a\x30.paceline.v1.OrchestratorServiceGetModelResponse\x12I\n\x08Generate\x12\x1c.paceline.v1.GenerateRequest\x1a\x1d.paceline.v1.GenerateResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&paceline/v1/orchestrator_service.proto\x12\x0bpaceline.v1\x1a\x17paceline/v1/model.proto\x1a\x1apaceline/v1/sampling.proto\"$\n\"OrchestratorServiceGetModelRequest\"\x88\x02\n#OrchestratorServiceGetModelResponse\x12&\n\x06target\x18\x01 \x01(\x0b\x32\x16.paceline.v1.ModelInfo\x12%\n\x05\x64raft\x18\x02 \x01(\x0b\x32\x16.paceline.v1.ModelInfo\x12\x31\n\x0ftarget_replicas\x18\x03 \x03(\x0b\x32\x18.paceline.v1.ReplicaInfo\x12\x30\n\x0e\x64raft_replicas\x18\x04 \x03(\x0b\x32\x18.paceline.v1.ReplicaInfo\x12-\n\x06limits\x18\x05 \x01(\x0b\x32\x1d.paceline.v1.GenerationLimits\"\xa1\x01\n\x10GenerationLimits\x12\x19\n\x11max_prompt_tokens\x18\x01 \x01(\r\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12\x18\n\x10max_draft_tokens\x18\x03 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\r\x12\x14\n\x0cmax_sessions\x18\x05 \x01(\r\x12\x13\n\x0bmax_choices\x18\x06 \x01(\r\"\x95\x03\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12&\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x16.paceline.v1.ChatInputH\x00\x12/\n\ttoken_ids\x18\x04 \x01(\x0b\x32\x1a.paceline.v1.TokenIdsInputH\x00\x12\x17\n\nmax_tokens\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x31\n\x08sampling\x18\x06 \x01(\x0b\x32\x1f.paceline.v1.GenerationSampling\x12-\n\x0bspeculation\x18\x07 \x01(\x0b\x32\x18.paceline.v1.Speculation\x12\x12\n\nignore_eos\x18\x08 \x01(\x08\x12)\n\x04stop\x18\t \x01(\x0b\x32\x1b.paceline.v1.StopConditions\x12\x18\n\x0bnum_choices\x18\n \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04\x65\x63ho\x18\x0b \x01(\x08\x42\x07\n\x05inputB\r\n\x0b_max_tokensB\x0e\n\x0c_num_choices\"B\n\x0eStopConditions\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x0b\n\x03ids\x18\x02 \x03(\r\x12\x14\n\x0cinclude_text\x18\x03 \x01(\x08\"7\n\tChatInput\x12*\n\x08messages\x18\x01 \x03(\x0b\x32\x18.paceline.v1.ChatMessage\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x1c\n\rTokenIdsInput\x12\x0b\n\x03ids\x18\x01 \x03(\r\"\x8f\x04\n\x12GenerationSampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\r\n\x05min_p\x18\x05 \x01(\x01\x12\x1f\n\x12repetition_penalty\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x18\n\x10presence_penalty\x18\x07 \x01(\x01\x12\x19\n\x11\x66requency_penalty\x18\x08 \x01(\x01\x12\x42\n\nlogit_bias\x18\t \x03(\x0b\x32..paceline.v1.GenerationSampling.LogitBiasEntry\x12\x12\n\nmin_tokens\x18\n \x01(\r\x12\x19\n\x0cnum_logprobs\x18\x0b \x01(\rH\x04\x88\x01\x01\x12/\n\x0cverification\x18\x0c \x01(\x0e\x32\x19.paceline.v1.Verification\x12)\n\tstructure\x18\r \x01(\x0b\x32\x16.paceline.v1.Structure\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x07\n\x05_seedB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x0f\n\r_num_logprobs\"\x94\x01\n\x0bSpeculation\x12*\n\x04mode\x18\x01 \x01(\x0e\x32\x1c.paceline.v1.SpeculationMode\x12\x1d\n\x10num_draft_tokens\x18\x02 \x01(\rH\x00\x88\x01\x01\x12%\n\x07\x64rafter\x18\x03 \x01(\x0e\x32\x14.paceline.v1.DrafterB\x13\n\x11_num_draft_tokens\"\xbb\x01\n\x10GenerateResponse\x12\x31\n\x07started\x18\x01 \x01(\x0b\x32\x1e.paceline.v1.GenerationStartedH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.paceline.v1.TokenChunkH\x00\x12\x31\n\x07summary\x18\x03 \x01(\x0b\x32\x1e.paceline.v1.GenerationSummaryH\x00\x12\x0e\n\x06\x63hoice\x18\x04 \x01(\rB\x07\n\x05\x65vent\"_\n\x11GenerationStarted\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x11num_prompt_tokens\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\"~\n\nTokenChunk\x12\x10\n\x08position\x18\x01 \x01(\r\x12+\n\x06tokens\x18\x02 \x03(\x0b\x32\x1b.paceline.v1.GeneratedToken\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05round\x18\x04 \x01(\x04\x12\x14\n\x0cnum_accepted\x18\x05 \x01(\r\"\xab\x01\n\x0eGeneratedToken\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12(\n\x06origin\x18\x03 \x01(\x0e\x32\x18.paceline.v1.TokenOrigin\x12\x14\n\x07logprob\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x33\n\x0c\x61lternatives\x18\x05 \x03(\x0b\x32\x1d.paceline.v1.TokenAlternativeB\n\n\x08_logprob\"=\n\x10TokenAlternative\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\"\x95\x02\n\x11GenerationSummary\x12\x30\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x19.paceline.v1.FinishReason\x12!\n\x05usage\x18\x02 \x01(\x0b\x32\x12.paceline.v1.Usage\x12\x34\n\x0bspeculation\x18\x03 \x01(\x0b\x32\x1f.paceline.v1.SpeculationSummary\x12-\n\x06timing\x18\x04 \x01(\x0b\x32\x1d.paceline.v1.GenerationTiming\x12\x16\n\tstop_text\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07stop_id\x18\x06 \x01(\rH\x01\x88\x01\x01\x42\x0c\n\n_stop_textB\n\n\x08_stop_id\"c\n\x05Usage\x12\x19\n\x11num_prompt_tokens\x18\x01 \x01(\r\x12\x1d\n\x15num_completion_tokens\x18\x02 \x01(\r\x12 \n\x18num_cached_prompt_tokens\x18\x03 \x01(\r\"\x85\x04\n\x12SpeculationSummary\x12\x12\n\nnum_rounds\x18\x01 \x01(\r\x12\x18\n\x10num_draft_tokens\x18\x02 \x01(\r\x12\x1b\n\x13num_accepted_tokens\x18\x03 \x01(\r\x12 \n\x18num_drafted_per_position\x18\x04 \x03(\r\x12!\n\x19num_accepted_per_position\x18\x05 \x03(\r\x12\x18\n\x10num_ahead_tokens\x18\x06 \x01(\r\x12S\n\x13num_degraded_rounds\x18\x07 \x03(\x0b\x32\x36.paceline.v1.SpeculationSummary.NumDegradedRoundsEntry\x12V\n\x15num_rounds_by_drafter\x18\x08 \x03(\x0b\x32\x37.paceline.v1.SpeculationSummary.NumRoundsByDrafterEntry\x12#\n\x1bnum_rounds_per_draft_length\x18\t \x03(\r\x1a\x38\n\x16NumDegradedRoundsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x39\n\x17NumRoundsByDrafterEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\xec\x01\n\x10GenerationTiming\x12#\n\x1btime_to_first_token_seconds\x18\x01 \x01(\x01\x12%\n\x1dtime_per_output_token_seconds\x18\x02 \x01(\x01\x12\x15\n\rtotal_seconds\x18\x03 \x01(\x01\x12\x15\n\rdraft_seconds\x18\x04 \x01(\x01\x12\x16\n\x0everify_seconds\x18\x05 \x01(\x01\x12\x15\n\rqueue_seconds\x18\x06 \x01(\x01\x12\x17\n\x0fnetwork_seconds\x18\x07 \x01(\x01\x12\x16\n\x0e\x63ommit_seconds\x18\x08 \x01(\x01*b\n\x07\x44rafter\x12\x17\n\x13\x44RAFTER_UNSPECIFIED\x10\x00\x12\x11\n\rDRAFTER_MODEL\x10\x01\x12\x19\n\x15\x44RAFTER_PROMPT_LOOKUP\x10\x02\x12\x10\n\x0c\x44RAFTER_NONE\x10\x03*\x88\x01\n\x0fSpeculationMode\x12 \n\x1cSPECULATION_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14SPECULATION_MODE_OFF\x10\x01\x12\x1a\n\x16SPECULATION_MODE_FIXED\x10\x02\x12\x1d\n\x19SPECULATION_MODE_ADAPTIVE\x10\x03*\xac\x01\n\x0bTokenOrigin\x12\x1c\n\x18TOKEN_ORIGIN_UNSPECIFIED\x10\x00\x12\x19\n\x15TOKEN_ORIGIN_ACCEPTED\x10\x01\x12\x1a\n\x16TOKEN_ORIGIN_RECOVERED\x10\x02\x12\x16\n\x12TOKEN_ORIGIN_BONUS\x10\x03\x12\x17\n\x13TOKEN_ORIGIN_TARGET\x10\x04\x12\x17\n\x13TOKEN_ORIGIN_PROMPT\x10\x05*z\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x19\n\x15\x46INISH_REASON_CONTEXT\x10\x03\x32\xcf\x01\n\x13OrchestratorService\x12m\n\x08GetModel\x12/.paceline.v1.OrchestratorServiceGetModelRequest\x1a\x30.paceline.v1.OrchestratorServiceGetModelResponse\x12I\n\x08Generate\x12\x1c.paceline.v1.GenerateRequest\x1a\x1d.paceline.v1.GenerateResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paceline.v1.orchestrator_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GENERATIONSAMPLING_LOGITBIASENTRY']._loaded_options = None
+  _globals['_GENERATIONSAMPLING_LOGITBIASENTRY']._serialized_options = b'8\001'
   _globals['_SPECULATIONSUMMARY_NUMDEGRADEDROUNDSENTRY']._loaded_options = None
   _globals['_SPECULATIONSUMMARY_NUMDEGRADEDROUNDSENTRY']._serialized_options = b'8\001'
-  _globals['_SPECULATIONMODE']._serialized_start=2521
-  _globals['_SPECULATIONMODE']._serialized_end=2626
-  _globals['_TOKENORIGIN']._serialized_start=2629
-  _globals['_TOKENORIGIN']._serialized_end=2776
-  _globals['_FINISHREASON']._serialized_start=2778
-  _globals['_FINISHREASON']._serialized_end=2900
-  _globals['_ORCHESTRATORSERVICEGETMODELREQUEST']._serialized_start=80
-  _globals['_ORCHESTRATORSERVICEGETMODELREQUEST']._serialized_end=116
-  _globals['_ORCHESTRATORSERVICEGETMODELRESPONSE']._serialized_start=119
-  _globals['_ORCHESTRATORSERVICEGETMODELRESPONSE']._serialized_end=383
-  _globals['_GENERATIONLIMITS']._serialized_start=386
-  _globals['_GENERATIONLIMITS']._serialized_end=526
-  _globals['_GENERATEREQUEST']._serialized_start=529
-  _globals['_GENERATEREQUEST']._serialized_end=835
-  _globals['_CHATINPUT']._serialized_start=837
-  _globals['_CHATINPUT']._serialized_end=892
-  _globals['_CHATMESSAGE']._serialized_start=894
-  _globals['_CHATMESSAGE']._serialized_end=938
-  _globals['_TOKENIDSINPUT']._serialized_start=940
-  _globals['_TOKENIDSINPUT']._serialized_end=968
-  _globals['_GENERATIONSAMPLING']._serialized_start=970
-  _globals['_GENERATIONSAMPLING']._serialized_end=1039
-  _globals['_SPECULATION']._serialized_start=1041
-  _globals['_SPECULATION']._serialized_end=1150
-  _globals['_GENERATERESPONSE']._serialized_start=1153
-  _globals['_GENERATERESPONSE']._serialized_end=1324
-  _globals['_GENERATIONSTARTED']._serialized_start=1326
-  _globals['_GENERATIONSTARTED']._serialized_end=1421
-  _globals['_TOKENCHUNK']._serialized_start=1423
-  _globals['_TOKENCHUNK']._serialized_end=1549
-  _globals['_GENERATEDTOKEN']._serialized_start=1551
-  _globals['_GENERATEDTOKEN']._serialized_end=1635
-  _globals['_GENERATIONSUMMARY']._serialized_start=1638
-  _globals['_GENERATIONSUMMARY']._serialized_end=1843
-  _globals['_USAGE']._serialized_start=1845
-  _globals['_USAGE']._serialized_end=1944
-  _globals['_SPECULATIONSUMMARY']._serialized_start=1947
-  _globals['_SPECULATIONSUMMARY']._serialized_end=2280
-  _globals['_SPECULATIONSUMMARY_NUMDEGRADEDROUNDSENTRY']._serialized_start=2224
-  _globals['_SPECULATIONSUMMARY_NUMDEGRADEDROUNDSENTRY']._serialized_end=2280
-  _globals['_GENERATIONTIMING']._serialized_start=2283
-  _globals['_GENERATIONTIMING']._serialized_end=2519
-  _globals['_ORCHESTRATORSERVICE']._serialized_start=2903
-  _globals['_ORCHESTRATORSERVICE']._serialized_end=3110
+  _globals['_SPECULATIONSUMMARY_NUMROUNDSBYDRAFTERENTRY']._loaded_options = None
+  _globals['_SPECULATIONSUMMARY_NUMROUNDSBYDRAFTERENTRY']._serialized_options = b'8\001'
+  _globals['_DRAFTER']._serialized_start=3659
+  _globals['_DRAFTER']._serialized_end=3757
+  _globals['_SPECULATIONMODE']._serialized_start=3760
+  _globals['_SPECULATIONMODE']._serialized_end=3896
+  _globals['_TOKENORIGIN']._serialized_start=3899
+  _globals['_TOKENORIGIN']._serialized_end=4071
+  _globals['_FINISHREASON']._serialized_start=4073
+  _globals['_FINISHREASON']._serialized_end=4195
+  _globals['_ORCHESTRATORSERVICEGETMODELREQUEST']._serialized_start=108
+  _globals['_ORCHESTRATORSERVICEGETMODELREQUEST']._serialized_end=144
+  _globals['_ORCHESTRATORSERVICEGETMODELRESPONSE']._serialized_start=147
+  _globals['_ORCHESTRATORSERVICEGETMODELRESPONSE']._serialized_end=411
+  _globals['_GENERATIONLIMITS']._serialized_start=414
+  _globals['_GENERATIONLIMITS']._serialized_end=575
+  _globals['_GENERATEREQUEST']._serialized_start=578
+  _globals['_GENERATEREQUEST']._serialized_end=983
+  _globals['_STOPCONDITIONS']._serialized_start=985
+  _globals['_STOPCONDITIONS']._serialized_end=1051
+  _globals['_CHATINPUT']._serialized_start=1053
+  _globals['_CHATINPUT']._serialized_end=1108
+  _globals['_CHATMESSAGE']._serialized_start=1110
+  _globals['_CHATMESSAGE']._serialized_end=1154
+  _globals['_TOKENIDSINPUT']._serialized_start=1156
+  _globals['_TOKENIDSINPUT']._serialized_end=1184
+  _globals['_GENERATIONSAMPLING']._serialized_start=1187
+  _globals['_GENERATIONSAMPLING']._serialized_end=1714
+  _globals['_GENERATIONSAMPLING_LOGITBIASENTRY']._serialized_start=1597
+  _globals['_GENERATIONSAMPLING_LOGITBIASENTRY']._serialized_end=1645
+  _globals['_SPECULATION']._serialized_start=1717
+  _globals['_SPECULATION']._serialized_end=1865
+  _globals['_GENERATERESPONSE']._serialized_start=1868
+  _globals['_GENERATERESPONSE']._serialized_end=2055
+  _globals['_GENERATIONSTARTED']._serialized_start=2057
+  _globals['_GENERATIONSTARTED']._serialized_end=2152
+  _globals['_TOKENCHUNK']._serialized_start=2154
+  _globals['_TOKENCHUNK']._serialized_end=2280
+  _globals['_GENERATEDTOKEN']._serialized_start=2283
+  _globals['_GENERATEDTOKEN']._serialized_end=2454
+  _globals['_TOKENALTERNATIVE']._serialized_start=2456
+  _globals['_TOKENALTERNATIVE']._serialized_end=2517
+  _globals['_GENERATIONSUMMARY']._serialized_start=2520
+  _globals['_GENERATIONSUMMARY']._serialized_end=2797
+  _globals['_USAGE']._serialized_start=2799
+  _globals['_USAGE']._serialized_end=2898
+  _globals['_SPECULATIONSUMMARY']._serialized_start=2901
+  _globals['_SPECULATIONSUMMARY']._serialized_end=3418
+  _globals['_SPECULATIONSUMMARY_NUMDEGRADEDROUNDSENTRY']._serialized_start=3303
+  _globals['_SPECULATIONSUMMARY_NUMDEGRADEDROUNDSENTRY']._serialized_end=3359
+  _globals['_SPECULATIONSUMMARY_NUMROUNDSBYDRAFTERENTRY']._serialized_start=3361
+  _globals['_SPECULATIONSUMMARY_NUMROUNDSBYDRAFTERENTRY']._serialized_end=3418
+  _globals['_GENERATIONTIMING']._serialized_start=3421
+  _globals['_GENERATIONTIMING']._serialized_end=3657
+  _globals['_ORCHESTRATORSERVICE']._serialized_start=4198
+  _globals['_ORCHESTRATORSERVICE']._serialized_end=4405
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from paceline.v1 import model_pb2 as _model_pb2
+from paceline.v1 import sampling_pb2 as _sampling_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Drafter:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DrafterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Drafter.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRAFTER_UNSPECIFIED: _Drafter.ValueType  # 0
+    """As the orchestrator is configured."""
+    DRAFTER_MODEL: _Drafter.ValueType  # 1
+    """The draft model; prompt lookup takes its place in rounds in which no draft replica answers."""
+    DRAFTER_PROMPT_LOOKUP: _Drafter.ValueType  # 2
+    """Text that followed the latest tokens where they appeared before; it costs nothing."""
+    DRAFTER_NONE: _Drafter.ValueType  # 3
+    """Nowhere: the target decodes alone."""
+
+class Drafter(_Drafter, metaclass=_DrafterEnumTypeWrapper):
+    """Where draft tokens come from."""
+
+DRAFTER_UNSPECIFIED: Drafter.ValueType  # 0
+"""As the orchestrator is configured."""
+DRAFTER_MODEL: Drafter.ValueType  # 1
+"""The draft model; prompt lookup takes its place in rounds in which no draft replica answers."""
+DRAFTER_PROMPT_LOOKUP: Drafter.ValueType  # 2
+"""Text that followed the latest tokens where they appeared before; it costs nothing."""
+DRAFTER_NONE: Drafter.ValueType  # 3
+"""Nowhere: the target decodes alone."""
+Global___Drafter: _TypeAlias = Drafter  # noqa: Y015
 
 class _SpeculationMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -32,6 +61,8 @@ class _SpeculationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Specu
     """The target decodes alone."""
     SPECULATION_MODE_FIXED: _SpeculationMode.ValueType  # 2
     """The same number of draft tokens each round."""
+    SPECULATION_MODE_ADAPTIVE: _SpeculationMode.ValueType  # 3
+    """Each round as many as promise the most tokens a second, from what the session has measured; none where that is best."""
 
 class SpeculationMode(_SpeculationMode, metaclass=_SpeculationModeEnumTypeWrapper):
     """Whether and how the number of draft tokens is chosen."""
@@ -42,6 +73,8 @@ SPECULATION_MODE_OFF: SpeculationMode.ValueType  # 1
 """The target decodes alone."""
 SPECULATION_MODE_FIXED: SpeculationMode.ValueType  # 2
 """The same number of draft tokens each round."""
+SPECULATION_MODE_ADAPTIVE: SpeculationMode.ValueType  # 3
+"""Each round as many as promise the most tokens a second, from what the session has measured; none where that is best."""
 Global___SpeculationMode: _TypeAlias = SpeculationMode  # noqa: Y015
 
 class _TokenOrigin:
@@ -60,6 +93,8 @@ class _TokenOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenOrig
     """The target added it after all the draft's tokens had been accepted."""
     TOKEN_ORIGIN_TARGET: _TokenOrigin.ValueType  # 4
     """The target decoded alone."""
+    TOKEN_ORIGIN_PROMPT: _TokenOrigin.ValueType  # 5
+    """It is of the prompt, sent back because `echo` asked for it."""
 
 class TokenOrigin(_TokenOrigin, metaclass=_TokenOriginEnumTypeWrapper):
     """Where a token came from. The target chose every one of them."""
@@ -74,6 +109,8 @@ TOKEN_ORIGIN_BONUS: TokenOrigin.ValueType  # 3
 """The target added it after all the draft's tokens had been accepted."""
 TOKEN_ORIGIN_TARGET: TokenOrigin.ValueType  # 4
 """The target decoded alone."""
+TOKEN_ORIGIN_PROMPT: TokenOrigin.ValueType  # 5
+"""It is of the prompt, sent back because `echo` asked for it."""
 Global___TokenOrigin: _TypeAlias = TokenOrigin  # noqa: Y015
 
 class _FinishReason:
@@ -85,7 +122,7 @@ class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishRe
     FINISH_REASON_UNSPECIFIED: _FinishReason.ValueType  # 0
     """Never sent."""
     FINISH_REASON_STOP: _FinishReason.ValueType  # 1
-    """The model ended it."""
+    """The model ended it, or a stop condition was met."""
     FINISH_REASON_LENGTH: _FinishReason.ValueType  # 2
     """`max_tokens` were generated."""
     FINISH_REASON_CONTEXT: _FinishReason.ValueType  # 3
@@ -97,7 +134,7 @@ class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
 FINISH_REASON_UNSPECIFIED: FinishReason.ValueType  # 0
 """Never sent."""
 FINISH_REASON_STOP: FinishReason.ValueType  # 1
-"""The model ended it."""
+"""The model ended it, or a stop condition was met."""
 FINISH_REASON_LENGTH: FinishReason.ValueType  # 2
 """`max_tokens` were generated."""
 FINISH_REASON_CONTEXT: FinishReason.ValueType  # 3
@@ -180,6 +217,7 @@ class GenerationLimits(_message.Message):
     MAX_DRAFT_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     MAX_SESSIONS_FIELD_NUMBER: _builtins.int
+    MAX_CHOICES_FIELD_NUMBER: _builtins.int
     max_prompt_tokens: _builtins.int
     """Most prompt tokens."""
     max_tokens: _builtins.int
@@ -189,7 +227,9 @@ class GenerationLimits(_message.Message):
     max_message_bytes: _builtins.int
     """Most bytes of one request message."""
     max_sessions: _builtins.int
-    """Most sessions that one orchestrator serves at once."""
+    """Most sessions that one orchestrator serves at once; each choice is one."""
+    max_choices: _builtins.int
+    """Most choices of one request."""
     def __init__(
         self,
         *,
@@ -198,10 +238,11 @@ class GenerationLimits(_message.Message):
         max_draft_tokens: _builtins.int = ...,
         max_message_bytes: _builtins.int = ...,
         max_sessions: _builtins.int = ...,
+        max_choices: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_draft_tokens", b"max_draft_tokens", "max_message_bytes", b"max_message_bytes", "max_prompt_tokens", b"max_prompt_tokens", "max_sessions", b"max_sessions", "max_tokens", b"max_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_choices", b"max_choices", "max_draft_tokens", b"max_draft_tokens", "max_message_bytes", b"max_message_bytes", "max_prompt_tokens", b"max_prompt_tokens", "max_sessions", b"max_sessions", "max_tokens", b"max_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,6 +262,9 @@ class GenerateRequest(_message.Message):
     SAMPLING_FIELD_NUMBER: _builtins.int
     SPECULATION_FIELD_NUMBER: _builtins.int
     IGNORE_EOS_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
+    NUM_CHOICES_FIELD_NUMBER: _builtins.int
+    ECHO_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model wanted; unset means whatever is served."""
     prompt: _builtins.str
@@ -229,6 +273,14 @@ class GenerateRequest(_message.Message):
     """Most tokens to generate; unset means 256, or fewer where the context ends first."""
     ignore_eos: _builtins.bool
     """Generate on past end-of-generation ids until `max_tokens`; for benchmarks."""
+    num_choices: _builtins.int
+    """Answers to generate, each a session of its own that begins with the same prompt cache; unset means 1. Choice i has
+    the seed of choice 0 plus i.
+    """
+    echo: _builtins.bool
+    """Send the prompt back first, as one chunk of tokens of origin PROMPT, with their log-probabilities if
+    `sampling.num_logprobs` is set.
+    """
     @_builtins.property
     def chat(self) -> Global___ChatInput:
         """A conversation: rendered with the model's own chat template. Special tokens written in it are text."""
@@ -245,6 +297,10 @@ class GenerateRequest(_message.Message):
     def speculation(self) -> Global___Speculation:
         """How to speculate. Unset means as the orchestrator is configured. It never changes the text."""
 
+    @_builtins.property
+    def stop(self) -> Global___StopConditions:
+        """When to stop besides end-of-generation ids and `max_tokens`."""
+
     def __init__(
         self,
         *,
@@ -256,21 +312,65 @@ class GenerateRequest(_message.Message):
         sampling: Global___GenerationSampling | None = ...,
         speculation: Global___Speculation | None = ...,
         ignore_eos: _builtins.bool = ...,
+        stop: Global___StopConditions | None = ...,
+        num_choices: _builtins.int | None = ...,
+        echo: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "chat", b"chat", "input", b"input", "max_tokens", b"max_tokens", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "token_ids", b"token_ids"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "input", b"input", "max_tokens", b"max_tokens", "num_choices", b"num_choices", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "chat", b"chat", "ignore_eos", b"ignore_eos", "input", b"input", "max_tokens", b"max_tokens", "model", b"model", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "token_ids", b"token_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "echo", b"echo", "ignore_eos", b"ignore_eos", "input", b"input", "max_tokens", b"max_tokens", "model", b"model", "num_choices", b"num_choices", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__num_choices: _TypeAlias = _typing.Literal["num_choices"]  # noqa: Y015
+    _WhichOneofArgType__num_choices: _TypeAlias = _typing.Literal["_num_choices", b"_num_choices"]  # noqa: Y015
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["prompt", "chat", "token_ids"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__num_choices) -> _WhichOneofReturnType__num_choices | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_input) -> _WhichOneofReturnType_input | None: ...
 
 Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
+
+@_typing.final
+class StopConditions(_message.Message):
+    """When to stop."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    INCLUDE_TEXT_FIELD_NUMBER: _builtins.int
+    include_text: _builtins.bool
+    """Send the stop text too; unset cuts the text before it. The ids of its tokens are sent in any case."""
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Texts that end the generation wherever they appear in the output, across token borders too; at most 16, each at most
+        256 bytes and not empty. Not looked for in the first `sampling.min_tokens` tokens. Text that could still become one
+        of them is held back, so that none is ever sent in part.
+        """
+
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids that end the generation; at most 64. The id is sent, as an end-of-generation id is."""
+
+    def __init__(
+        self,
+        *,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        ids: _abc.Iterable[_builtins.int] | None = ...,
+        include_text: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids", "include_text", b"include_text", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopConditions: _TypeAlias = StopConditions  # noqa: Y015
 
 @_typing.final
 class ChatInput(_message.Message):
@@ -348,29 +448,116 @@ Global___TokenIdsInput: _TypeAlias = TokenIdsInput  # noqa: Y015
 
 @_typing.final
 class GenerationSampling(_message.Message):
-    """How ids are chosen."""
+    """How ids are chosen. The order in which the controls act, and their ranges, are those of
+    `paceline.v1.SamplingParameters`; other values are refused with INVALID_REQUEST and the field's name.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LogitBiasEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    TOP_P_FIELD_NUMBER: _builtins.int
+    MIN_P_FIELD_NUMBER: _builtins.int
+    REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
+    PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
+    FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
+    LOGIT_BIAS_FIELD_NUMBER: _builtins.int
+    MIN_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_LOGPROBS_FIELD_NUMBER: _builtins.int
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    STRUCTURE_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """0 is greedy decoding. Other values are refused until sampling is served."""
+    """0, the default, is greedy decoding; at most 100."""
     seed: _builtins.int
     """Seed of the noise; unset means that one is drawn and returned."""
+    top_k: _builtins.int
+    """Keeps the most likely tokens; unset keeps all."""
+    top_p: _builtins.float
+    """Keeps the smallest set of tokens whose mass reaches it; unset keeps all."""
+    min_p: _builtins.float
+    """Keeps tokens at least this many times as likely as the most likely one; 0 keeps all."""
+    repetition_penalty: _builtins.float
+    """Penalty on tokens of prompt and output, as in transformers; unset means 1, none."""
+    presence_penalty: _builtins.float
+    """Penalty on tokens that the output has, as in the OpenAI API."""
+    frequency_penalty: _builtins.float
+    """Penalty for each time that the output has a token, as in the OpenAI API."""
+    min_tokens: _builtins.int
+    """Output tokens before which neither end-of-generation ids nor stop ids are chosen."""
+    num_logprobs: _builtins.int
+    """Alternatives reported beside each token's own log-probability, 0 to 20; unset reports neither."""
+    verification: _sampling_pb2.Verification.ValueType
+    """How draft tokens are judged."""
+    @_builtins.property
+    def logit_bias(self) -> _containers.ScalarMap[_builtins.int, _builtins.float]:
+        """What is added to the logits of ids."""
+
+    @_builtins.property
+    def structure(self) -> _sampling_pb2.Structure:
+        """What the output must match."""
+
     def __init__(
         self,
         *,
         temperature: _builtins.float = ...,
         seed: _builtins.int | None = ...,
+        top_k: _builtins.int | None = ...,
+        top_p: _builtins.float | None = ...,
+        min_p: _builtins.float = ...,
+        repetition_penalty: _builtins.float | None = ...,
+        presence_penalty: _builtins.float = ...,
+        frequency_penalty: _builtins.float = ...,
+        logit_bias: _abc.Mapping[_builtins.int, _builtins.float] | None = ...,
+        min_tokens: _builtins.int = ...,
+        num_logprobs: _builtins.int | None = ...,
+        verification: _sampling_pb2.Verification.ValueType = ...,
+        structure: _sampling_pb2.Structure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_num_logprobs", b"_num_logprobs", "_repetition_penalty", b"_repetition_penalty", "_seed", b"_seed", "_top_k", b"_top_k", "_top_p", b"_top_p", "num_logprobs", b"num_logprobs", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "structure", b"structure", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_logprobs", b"_num_logprobs", "_repetition_penalty", b"_repetition_penalty", "_seed", b"_seed", "_top_k", b"_top_k", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "logit_bias", b"logit_bias", "min_p", b"min_p", "min_tokens", b"min_tokens", "num_logprobs", b"num_logprobs", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "structure", b"structure", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p", "verification", b"verification"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__num_logprobs: _TypeAlias = _typing.Literal["num_logprobs"]  # noqa: Y015
+    _WhichOneofArgType__num_logprobs: _TypeAlias = _typing.Literal["_num_logprobs", b"_num_logprobs"]  # noqa: Y015
+    _WhichOneofReturnType__repetition_penalty: _TypeAlias = _typing.Literal["repetition_penalty"]  # noqa: Y015
+    _WhichOneofArgType__repetition_penalty: _TypeAlias = _typing.Literal["_repetition_penalty", b"_repetition_penalty"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
+    _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
+    _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
+    _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__num_logprobs) -> _WhichOneofReturnType__num_logprobs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__repetition_penalty) -> _WhichOneofReturnType__repetition_penalty | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
 
 Global___GenerationSampling: _TypeAlias = GenerationSampling  # noqa: Y015
 
@@ -382,19 +569,25 @@ class Speculation(_message.Message):
 
     MODE_FIELD_NUMBER: _builtins.int
     NUM_DRAFT_TOKENS_FIELD_NUMBER: _builtins.int
+    DRAFTER_FIELD_NUMBER: _builtins.int
     mode: Global___SpeculationMode.ValueType
     """Whether to speculate."""
     num_draft_tokens: _builtins.int
-    """Draft tokens a round in mode FIXED, from 1 to the limit; unset means the configured number."""
+    """Draft tokens a round: in mode FIXED this number, in mode ADAPTIVE at most this number. From 1 to the limit; unset
+    means the configured number.
+    """
+    drafter: Global___Drafter.ValueType
+    """Where draft tokens come from."""
     def __init__(
         self,
         *,
         mode: Global___SpeculationMode.ValueType = ...,
         num_draft_tokens: _builtins.int | None = ...,
+        drafter: Global___Drafter.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_num_draft_tokens", b"_num_draft_tokens", "num_draft_tokens", b"num_draft_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_draft_tokens", b"_num_draft_tokens", "mode", b"mode", "num_draft_tokens", b"num_draft_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_draft_tokens", b"_num_draft_tokens", "drafter", b"drafter", "mode", b"mode", "num_draft_tokens", b"num_draft_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__num_draft_tokens: _TypeAlias = _typing.Literal["num_draft_tokens"]  # noqa: Y015
     _WhichOneofArgType__num_draft_tokens: _TypeAlias = _typing.Literal["_num_draft_tokens", b"_num_draft_tokens"]  # noqa: Y015
@@ -411,6 +604,9 @@ class GenerateResponse(_message.Message):
     STARTED_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    choice: _builtins.int
+    """The choice that it happened to, from 0."""
     @_builtins.property
     def started(self) -> Global___GenerationStarted:
         """The session exists and its first round is under way."""
@@ -429,10 +625,11 @@ class GenerateResponse(_message.Message):
         started: Global___GenerationStarted | None = ...,
         chunk: Global___TokenChunk | None = ...,
         summary: Global___GenerationSummary | None = ...,
+        choice: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "event", b"event", "started", b"started", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "event", b"event", "started", b"started", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "chunk", b"chunk", "event", b"event", "started", b"started", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "chunk", "summary"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
@@ -476,7 +673,7 @@ Global___GenerationStarted: _TypeAlias = GenerationStarted  # noqa: Y015
 
 @_typing.final
 class TokenChunk(_message.Message):
-    """Tokens of one round, committed to Redis before they are sent."""
+    """Tokens of one round, or of several where a possible stop text held them back; committed to Redis before they are sent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -492,7 +689,7 @@ class TokenChunk(_message.Message):
     always whole UTF-8; it may be empty.
     """
     round: _builtins.int
-    """Number of the round that they come from."""
+    """Number of the round that the last of them comes from."""
     num_accepted: _builtins.int
     """How many of them came from the draft."""
     @_builtins.property
@@ -525,26 +722,70 @@ class GeneratedToken(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    LOGPROB_FIELD_NUMBER: _builtins.int
+    ALTERNATIVES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Its id."""
     text: _builtins.str
     """The text that it completed; may be empty."""
     origin: Global___TokenOrigin.ValueType
     """Where it came from."""
+    logprob: _builtins.float
+    """Where `num_logprobs` is set: the log-probability that the model itself gave it, before any processing. Unset for
+    the first token of an echoed prompt.
+    """
+    @_builtins.property
+    def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenAlternative]:
+        """Where `num_logprobs` is set: the most likely tokens there, the most likely first."""
+
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         text: _builtins.str = ...,
         origin: Global___TokenOrigin.ValueType = ...,
+        logprob: _builtins.float | None = ...,
+        alternatives: _abc.Iterable[Global___TokenAlternative] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_logprob", b"_logprob", "logprob", b"logprob"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logprob", b"_logprob", "alternatives", b"alternatives", "id", b"id", "logprob", b"logprob", "origin", b"origin", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__logprob: _TypeAlias = _typing.Literal["logprob"]  # noqa: Y015
+    _WhichOneofArgType__logprob: _TypeAlias = _typing.Literal["_logprob", b"_logprob"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logprob) -> _WhichOneofReturnType__logprob | None: ...
+
+Global___GeneratedToken: _TypeAlias = GeneratedToken  # noqa: Y015
+
+@_typing.final
+class TokenAlternative(_message.Message):
+    """A token that could have been chosen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    LOGPROB_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Its id."""
+    text: _builtins.str
+    """Its text by itself; parts of a character read as U+FFFD."""
+    logprob: _builtins.float
+    """Its log-probability."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        text: _builtins.str = ...,
+        logprob: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "origin", b"origin", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "logprob", b"logprob", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GeneratedToken: _TypeAlias = GeneratedToken  # noqa: Y015
+Global___TokenAlternative: _TypeAlias = TokenAlternative  # noqa: Y015
 
 @_typing.final
 class GenerationSummary(_message.Message):
@@ -556,8 +797,14 @@ class GenerationSummary(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     SPECULATION_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    STOP_TEXT_FIELD_NUMBER: _builtins.int
+    STOP_ID_FIELD_NUMBER: _builtins.int
     finish_reason: Global___FinishReason.ValueType
     """Why it ended."""
+    stop_text: _builtins.str
+    """The text of `StopConditions.texts` that ended it, if one did."""
+    stop_id: _builtins.int
+    """The id that ended it, if one did: of end of generation or of `StopConditions.ids`."""
     @_builtins.property
     def usage(self) -> Global___Usage:
         """Tokens in and out."""
@@ -577,12 +824,21 @@ class GenerationSummary(_message.Message):
         usage: Global___Usage | None = ...,
         speculation: Global___SpeculationSummary | None = ...,
         timing: Global___GenerationTiming | None = ...,
+        stop_text: _builtins.str | None = ...,
+        stop_id: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["speculation", b"speculation", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_id", b"_stop_id", "_stop_text", b"_stop_text", "speculation", b"speculation", "stop_id", b"stop_id", "stop_text", b"stop_text", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "speculation", b"speculation", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_id", b"_stop_id", "_stop_text", b"_stop_text", "finish_reason", b"finish_reason", "speculation", b"speculation", "stop_id", b"stop_id", "stop_text", b"stop_text", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__stop_id: _TypeAlias = _typing.Literal["stop_id"]  # noqa: Y015
+    _WhichOneofArgType__stop_id: _TypeAlias = _typing.Literal["_stop_id", b"_stop_id"]  # noqa: Y015
+    _WhichOneofReturnType__stop_text: _TypeAlias = _typing.Literal["stop_text"]  # noqa: Y015
+    _WhichOneofArgType__stop_text: _TypeAlias = _typing.Literal["_stop_text", b"_stop_text"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_id) -> _WhichOneofReturnType__stop_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_text) -> _WhichOneofReturnType__stop_text | None: ...
 
 Global___GenerationSummary: _TypeAlias = GenerationSummary  # noqa: Y015
 
@@ -642,6 +898,26 @@ class SpeculationSummary(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class NumRoundsByDrafterEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NUM_ROUNDS_FIELD_NUMBER: _builtins.int
     NUM_DRAFT_TOKENS_FIELD_NUMBER: _builtins.int
     NUM_ACCEPTED_TOKENS_FIELD_NUMBER: _builtins.int
@@ -649,6 +925,8 @@ class SpeculationSummary(_message.Message):
     NUM_ACCEPTED_PER_POSITION_FIELD_NUMBER: _builtins.int
     NUM_AHEAD_TOKENS_FIELD_NUMBER: _builtins.int
     NUM_DEGRADED_ROUNDS_FIELD_NUMBER: _builtins.int
+    NUM_ROUNDS_BY_DRAFTER_FIELD_NUMBER: _builtins.int
+    NUM_ROUNDS_PER_DRAFT_LENGTH_FIELD_NUMBER: _builtins.int
     num_rounds: _builtins.int
     """Rounds in all."""
     num_draft_tokens: _builtins.int
@@ -669,6 +947,14 @@ class SpeculationSummary(_message.Message):
     def num_degraded_rounds(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Rounds that the target decoded alone though a draft was wanted, by reason, for example {"NO_DRAFT_REPLICA": 3}."""
 
+    @_builtins.property
+    def num_rounds_by_drafter(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Rounds by where their draft tokens came from: "model", "prompt_lookup" or "none"."""
+
+    @_builtins.property
+    def num_rounds_per_draft_length(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rounds by how many draft tokens were asked for: place K counts those of K; the longest decides the shape."""
+
     def __init__(
         self,
         *,
@@ -679,10 +965,12 @@ class SpeculationSummary(_message.Message):
         num_accepted_per_position: _abc.Iterable[_builtins.int] | None = ...,
         num_ahead_tokens: _builtins.int = ...,
         num_degraded_rounds: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        num_rounds_by_drafter: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        num_rounds_per_draft_length: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_accepted_per_position", b"num_accepted_per_position", "num_accepted_tokens", b"num_accepted_tokens", "num_ahead_tokens", b"num_ahead_tokens", "num_degraded_rounds", b"num_degraded_rounds", "num_draft_tokens", b"num_draft_tokens", "num_drafted_per_position", b"num_drafted_per_position", "num_rounds", b"num_rounds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_accepted_per_position", b"num_accepted_per_position", "num_accepted_tokens", b"num_accepted_tokens", "num_ahead_tokens", b"num_ahead_tokens", "num_degraded_rounds", b"num_degraded_rounds", "num_draft_tokens", b"num_draft_tokens", "num_drafted_per_position", b"num_drafted_per_position", "num_rounds", b"num_rounds", "num_rounds_by_drafter", b"num_rounds_by_drafter", "num_rounds_per_draft_length", b"num_rounds_per_draft_length"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

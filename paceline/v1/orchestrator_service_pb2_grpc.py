@@ -60,7 +60,8 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Generate(self, request, context):
-        """Generates text: a `started` event, then chunks of tokens, then one `summary`.
+        """Generates text: a `started` event, then chunks of tokens, then one `summary`. With several choices each has these
+        events, which come in any order and name their choice.
 
         Effect: a session with its committed ids in Redis until its time to live ends. Not idempotent: each call is a
         new session. Cancelling the call releases the session's caches.

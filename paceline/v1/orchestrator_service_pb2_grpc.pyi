@@ -38,7 +38,8 @@ class OrchestratorServiceStub:
     Errors: UNAVAILABLE (NO_TARGET_REPLICA) while no target replica is ready.
     """
     Generate: _grpc.UnaryStreamMultiCallable[_orchestrator_service_pb2.GenerateRequest, _orchestrator_service_pb2.GenerateResponse]
-    """Generates text: a `started` event, then chunks of tokens, then one `summary`.
+    """Generates text: a `started` event, then chunks of tokens, then one `summary`. With several choices each has these
+    events, which come in any order and name their choice.
 
     Effect: a session with its committed ids in Redis until its time to live ends. Not idempotent: each call is a
     new session. Cancelling the call releases the session's caches.
@@ -67,7 +68,8 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     Errors: UNAVAILABLE (NO_TARGET_REPLICA) while no target replica is ready.
     """
     Generate: _aio.UnaryStreamMultiCallable[_orchestrator_service_pb2.GenerateRequest, _orchestrator_service_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Generates text: a `started` event, then chunks of tokens, then one `summary`.
+    """Generates text: a `started` event, then chunks of tokens, then one `summary`. With several choices each has these
+    events, which come in any order and name their choice.
 
     Effect: a session with its committed ids in Redis until its time to live ends. Not idempotent: each call is a
     new session. Cancelling the call releases the session's caches.
@@ -105,7 +107,8 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_service_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_orchestrator_service_pb2.GenerateResponse], _abc.AsyncIterator[_orchestrator_service_pb2.GenerateResponse]]:
-        """Generates text: a `started` event, then chunks of tokens, then one `summary`.
+        """Generates text: a `started` event, then chunks of tokens, then one `summary`. With several choices each has these
+        events, which come in any order and name their choice.
 
         Effect: a session with its committed ids in Redis until its time to live ends. Not idempotent: each call is a
         new session. Cancelling the call releases the session's caches.

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from paceline.v1 import sampling_pb2 as _sampling_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -77,29 +78,130 @@ Global___SessionPoint: _TypeAlias = SessionPoint  # noqa: Y015
 
 @_typing.final
 class SamplingParameters(_message.Message):
-    """How an id is chosen from logits."""
+    """How an id is chosen from logits. The processors run in this order: bias, repetition penalty, presence and frequency
+    penalties, minimum length, structure, temperature, top_k, top_p, min_p.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    TOP_P_FIELD_NUMBER: _builtins.int
+    MIN_P_FIELD_NUMBER: _builtins.int
+    REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
+    PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
+    FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
+    LOGIT_BIAS_FIELD_NUMBER: _builtins.int
+    MIN_TOKENS_FIELD_NUMBER: _builtins.int
+    END_IDS_FIELD_NUMBER: _builtins.int
+    NUM_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_LOGPROBS_FIELD_NUMBER: _builtins.int
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    STRUCTURE_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """0 is greedy decoding: the highest logit, the lowest id of equals. Other values are not served yet."""
+    """Logits are divided by it, 0 to 100; 0 is greedy decoding: the highest logit, the lowest id of equals."""
     seed: _builtins.int
-    """Seed of the noise that depends only on (seed, absolute position, token id)."""
+    """Names the noise, which depends only on (seed, absolute position, token id)."""
+    top_k: _builtins.int
+    """Keeps the most likely tokens, at least 1; unset keeps all."""
+    top_p: _builtins.float
+    """Keeps the smallest set of tokens whose mass reaches it, above 0 and at most 1; unset means 1, which keeps all."""
+    min_p: _builtins.float
+    """Keeps tokens at least this many times as likely as the most likely one, 0 to 1; 0 keeps all."""
+    repetition_penalty: _builtins.float
+    """Divides positive and multiplies negative logits of tokens of prompt and output, above 0; unset means 1, no penalty."""
+    presence_penalty: _builtins.float
+    """Subtracted from the logits of tokens of the output, -2 to 2."""
+    frequency_penalty: _builtins.float
+    """Subtracted once for each time the token is in the output, -2 to 2."""
+    min_tokens: _builtins.int
+    """Output tokens before which none of `end_ids` is chosen."""
+    num_prompt_tokens: _builtins.int
+    """Ids before this position are the prompt, the others the output."""
+    num_logprobs: _builtins.int
+    """Alternatives reported beside each chosen id's own log-probability, 0 to 20; unset reports neither."""
+    verification: _sampling_pb2.Verification.ValueType
+    """How draft tokens are judged."""
+    @_builtins.property
+    def logit_bias(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogitBias]:
+        """What is added to logits; no id twice, at most 1024."""
+
+    @_builtins.property
+    def end_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The ids that end the text."""
+
+    @_builtins.property
+    def structure(self) -> _sampling_pb2.Structure:
+        """What the output must match."""
+
     def __init__(
         self,
         *,
         temperature: _builtins.float = ...,
         seed: _builtins.int = ...,
+        top_k: _builtins.int | None = ...,
+        top_p: _builtins.float | None = ...,
+        min_p: _builtins.float = ...,
+        repetition_penalty: _builtins.float | None = ...,
+        presence_penalty: _builtins.float = ...,
+        frequency_penalty: _builtins.float = ...,
+        logit_bias: _abc.Iterable[Global___LogitBias] | None = ...,
+        min_tokens: _builtins.int = ...,
+        end_ids: _abc.Iterable[_builtins.int] | None = ...,
+        num_prompt_tokens: _builtins.int = ...,
+        num_logprobs: _builtins.int | None = ...,
+        verification: _sampling_pb2.Verification.ValueType = ...,
+        structure: _sampling_pb2.Structure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_num_logprobs", b"_num_logprobs", "_repetition_penalty", b"_repetition_penalty", "_top_k", b"_top_k", "_top_p", b"_top_p", "num_logprobs", b"num_logprobs", "repetition_penalty", b"repetition_penalty", "structure", b"structure", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_logprobs", b"_num_logprobs", "_repetition_penalty", b"_repetition_penalty", "_top_k", b"_top_k", "_top_p", b"_top_p", "end_ids", b"end_ids", "frequency_penalty", b"frequency_penalty", "logit_bias", b"logit_bias", "min_p", b"min_p", "min_tokens", b"min_tokens", "num_logprobs", b"num_logprobs", "num_prompt_tokens", b"num_prompt_tokens", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "structure", b"structure", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p", "verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__num_logprobs: _TypeAlias = _typing.Literal["num_logprobs"]  # noqa: Y015
+    _WhichOneofArgType__num_logprobs: _TypeAlias = _typing.Literal["_num_logprobs", b"_num_logprobs"]  # noqa: Y015
+    _WhichOneofReturnType__repetition_penalty: _TypeAlias = _typing.Literal["repetition_penalty"]  # noqa: Y015
+    _WhichOneofArgType__repetition_penalty: _TypeAlias = _typing.Literal["_repetition_penalty", b"_repetition_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
+    _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
+    _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
+    _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__num_logprobs) -> _WhichOneofReturnType__num_logprobs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__repetition_penalty) -> _WhichOneofReturnType__repetition_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
+
+Global___SamplingParameters: _TypeAlias = SamplingParameters  # noqa: Y015
+
+@_typing.final
+class LogitBias(_message.Message):
+    """What is added to the logit of one token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    BIAS_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The token."""
+    bias: _builtins.float
+    """What is added, -100 to 100."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        bias: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["seed", b"seed", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "id", b"id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SamplingParameters: _TypeAlias = SamplingParameters  # noqa: Y015
+Global___LogitBias: _TypeAlias = LogitBias  # noqa: Y015
 
 @_typing.final
 class RoundError(_message.Message):

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from paceline.v1 import model_pb2 as _model_pb2
 from paceline.v1 import round_pb2 as _round_pb2
+from paceline.v1 import sampling_pb2 as _sampling_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -102,11 +103,17 @@ class VerifyRound(_message.Message):
     DRAFT_IDS_FIELD_NUMBER: _builtins.int
     MAX_OWN_TOKENS_FIELD_NUMBER: _builtins.int
     STOP_IDS_FIELD_NUMBER: _builtins.int
+    DRAFT_DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    WITH_PROMPT_LOGPROBS_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     """Number of the round in its session, from 0; comes back in the result."""
     max_own_tokens: _builtins.int
     """Most ids that the target may choose by itself after the accepted ones, each by one more forward pass.
     0 counts as 1. At most 64. Decoding stops at `stop_ids`.
+    """
+    with_prompt_logprobs: _builtins.bool
+    """Report how likely the model found each id of the prompt, the first one excepted. Only at position 0; the whole
+    prompt is then computed, whatever the cache holds.
     """
     @_builtins.property
     def point(self) -> _round_pb2.SessionPoint:
@@ -120,6 +127,13 @@ class VerifyRound(_message.Message):
     def stop_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Ids after which the target decodes no further by itself, normally the end-of-generation ids."""
 
+    @_builtins.property
+    def draft_distributions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Where the session's verification is REJECTION: the distribution that each draft id was drawn from, as
+        `Proposal.draft_distributions` has it, shape [num_draft_tokens]. Unset, or empty bytes in a place, mean a draft
+        without probabilities, such as prompt lookup: its id was certain.
+        """
+
     def __init__(
         self,
         *,
@@ -128,10 +142,12 @@ class VerifyRound(_message.Message):
         draft_ids: _abc.Iterable[_builtins.int] | None = ...,
         max_own_tokens: _builtins.int = ...,
         stop_ids: _abc.Iterable[_builtins.int] | None = ...,
+        draft_distributions: _abc.Iterable[_builtins.bytes] | None = ...,
+        with_prompt_logprobs: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft_ids", b"draft_ids", "max_own_tokens", b"max_own_tokens", "point", b"point", "round", b"round", "stop_ids", b"stop_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft_distributions", b"draft_distributions", "draft_ids", b"draft_ids", "max_own_tokens", b"max_own_tokens", "point", b"point", "round", b"round", "stop_ids", b"stop_ids", "with_prompt_logprobs", b"with_prompt_logprobs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,6 +226,8 @@ class Verdict(_message.Message):
     NUM_ACCEPTED_FIELD_NUMBER: _builtins.int
     OWN_IDS_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
+    PROMPT_LOGPROBS_FIELD_NUMBER: _builtins.int
     num_accepted: _builtins.int
     """The first `num_accepted` draft ids are the target's own choice too."""
     @_builtins.property
@@ -222,16 +240,26 @@ class Verdict(_message.Message):
     def timing(self) -> _round_pb2.RoundTiming:
         """Where the time went."""
 
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_sampling_pb2.TokenLogprobs]:
+        """Where the session's `num_logprobs` is set: of the accepted ids, then of `own_ids`."""
+
+    @_builtins.property
+    def prompt_logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_sampling_pb2.TokenLogprobs]:
+        """Where `with_prompt_logprobs` is set: of the prompt's ids from the second on, shape [num_prompt_tokens - 1]."""
+
     def __init__(
         self,
         *,
         num_accepted: _builtins.int = ...,
         own_ids: _abc.Iterable[_builtins.int] | None = ...,
         timing: _round_pb2.RoundTiming | None = ...,
+        logprobs: _abc.Iterable[_sampling_pb2.TokenLogprobs] | None = ...,
+        prompt_logprobs: _abc.Iterable[_sampling_pb2.TokenLogprobs] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_accepted", b"num_accepted", "own_ids", b"own_ids", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logprobs", b"logprobs", "num_accepted", b"num_accepted", "own_ids", b"own_ids", "prompt_logprobs", b"prompt_logprobs", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

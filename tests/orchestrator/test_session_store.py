@@ -21,6 +21,7 @@ from orchestrator.session_record import (
 )
 from orchestrator.session_store import SessionStore, StoreSettings
 from paceline.rounds import prefix_digest
+from paceline.sampling.parameters import SamplingParameters, Structure, StructureKind, Verification
 from paceline.serving.errors import StaleEpochError
 
 OWNERS = SessionOwners(CacheOwner("target-0", "a"), CacheOwner("draft-0", "b"))
@@ -29,8 +30,20 @@ PROMPT = (1, 2, 0xFFFFFFFF)
 SEED = (1 << 64) - 1
 
 
+SAMPLING = SamplingParameters(
+    temperature=0.7,
+    seed=SEED,
+    top_k=40,
+    logit_bias=((1, -2.5),),
+    end_ids=(2,),
+    num_logprobs=0,
+    verification=Verification.REJECTION,
+    structure=Structure(StructureKind.REGEX, "[a-z]+"),
+)
+
+
 def new_session(session_id: str = "s", prompt_ids: tuple[int, ...] = PROMPT) -> NewSession:
-    return NewSession(session_id, 1, "tiny", prompt_ids, prefix_digest(prompt_ids), 0.0, SEED, OWNERS)
+    return NewSession(session_id, 1, "tiny", prompt_ids, prefix_digest(prompt_ids), SAMPLING, OWNERS)
 
 
 def commit_of(
@@ -56,7 +69,7 @@ async def test_a_session_is_loaded_as_it_was_made(store):
 
     record = await loaded(store)
     assert (record.epoch, record.ids, record.num_prompt_ids) == (1, PROMPT, 3)
-    assert (record.seed, record.temperature, record.model) == (SEED, 0.0, "tiny")
+    assert (record.sampling, record.model) == (SAMPLING, "tiny")
     assert (record.status, record.owners) == (SessionStatus.RUNNING, OWNERS)
     assert record.digest == prefix_digest(PROMPT)
     assert record.lease_deadline_ms > 0

@@ -180,7 +180,7 @@ async def test_a_newer_round_takes_the_place_of_one_that_runs() -> None:
         (round_of([1] * 201, session_id="bad"), "CONTEXT_TOO_LONG"),
         (
             messages.VerifyRound(
-                point=point("bad", 0, PROMPT, sampling=round_pb2.SamplingParameters(temperature=1))
+                point=point("bad", 0, PROMPT, sampling=round_pb2.SamplingParameters(temperature=-1))
             ),
             "INVALID_REQUEST",
         ),

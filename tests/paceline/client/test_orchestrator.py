@@ -8,19 +8,24 @@ import pytest
 from paceline.client.errors import CallFailedError
 from paceline.client.generation import (
     Chat,
+    Drafter,
     FinishReason,
     GenerationRequest,
     PromptIds,
     RawPrompt,
+    Sampling,
     Speculation,
     SpeculationMode,
+    StopConditions,
     TokenChunk,
     TokenOrigin,
 )
 from paceline.client.orchestrator import connect
 from paceline.errors import InvalidRequestError
 from paceline.models.chat_message import ChatMessage
+from paceline.sampling.parameters import Structure, StructureKind, Verification
 from paceline.v1 import orchestrator_service_pb2 as pb
+from paceline.v1 import sampling_pb2
 from tests.paceline.client.servicer_fake import FakeOrchestrator, serving
 
 HELLO = GenerationRequest(RawPrompt("hello"))
@@ -69,6 +74,42 @@ async def test_a_completion_has_ids_text_origins_and_the_summary() -> None:
         (
             GenerationRequest(RawPrompt(""), speculation=Speculation(SpeculationMode.OFF)),
             pb.GenerateRequest(prompt="", speculation=pb.Speculation(mode=pb.SPECULATION_MODE_OFF)),
+        ),
+        (
+            GenerationRequest(
+                RawPrompt("x"),
+                speculation=Speculation(SpeculationMode.ADAPTIVE, drafter=Drafter.PROMPT_LOOKUP),
+                sampling=Sampling(
+                    temperature=0.7,
+                    seed=5,
+                    top_k=40,
+                    logit_bias={3: -1.5},
+                    num_logprobs=0,
+                    verification=Verification.REJECTION,
+                    structure=Structure(StructureKind.CHOICE, '["yes", "no"]'),
+                ),
+                stop=StopConditions(("END",), (7,), include_text=True),
+                echo=True,
+            ),
+            pb.GenerateRequest(
+                prompt="x",
+                speculation=pb.Speculation(
+                    mode=pb.SPECULATION_MODE_ADAPTIVE, drafter=pb.DRAFTER_PROMPT_LOOKUP
+                ),
+                sampling=pb.GenerationSampling(
+                    temperature=0.7,
+                    seed=5,
+                    top_k=40,
+                    top_p=1,
+                    repetition_penalty=1,
+                    logit_bias={3: -1.5},
+                    num_logprobs=0,
+                    verification=sampling_pb2.VERIFICATION_REJECTION,
+                    structure=sampling_pb2.Structure(choice=sampling_pb2.ChoiceList(texts=["yes", "no"])),
+                ),
+                stop=pb.StopConditions(texts=["END"], ids=[7], include_text=True),
+                echo=True,
+            ),
         ),
     ],
 )

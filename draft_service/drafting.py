@@ -1,0 +1,48 @@
+"""How a draft chooses: with the target's noise, or with noise of its own from distributions that it keeps."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from paceline.engine.work import Logits, TokenIds
+from paceline.sampling.parameters import SamplingParameters, Verification
+from paceline.sampling.processing import MaskRows
+from paceline.sampling.rejection import DraftSelector
+from paceline.sampling.selector import RowSelector, selector_for
+
+# Encoded distributions by the absolute position of the id that was drawn from each.
+Distributions = dict[int, bytes]
+
+
+class RecordingSelector(DraftSelector):
+    """Writes down what each id was drawn from; drawing a position again overwrites it."""
+
+    def __init__(
+        self, parameters: SamplingParameters, mask: MaskRows | None, recorded: Distributions
+    ) -> None:
+        super().__init__(parameters, mask)
+        self._recorded = recorded
+
+    def __call__(self, logits: Logits, positions: TokenIds, token_ids: Sequence[int]) -> TokenIds:
+        """Return the chosen ids [num_rows]."""
+        num_before = len(self.distributions)
+        chosen_ids = super().__call__(logits, positions, token_ids)
+        for position, distribution in zip(positions.tolist(), self.distributions[num_before:], strict=True):
+            self._recorded[position] = distribution.encode()
+        return chosen_ids
+
+
+def has_distributions(sampling: SamplingParameters) -> bool:
+    """Whether the target is to be told what ids were drawn from; greedy ids are certain."""
+    return sampling.verification is Verification.REJECTION and sampling.temperature > 0
+
+
+def drafting_selector(
+    sampling: SamplingParameters, mask: MaskRows | None, recorded: Distributions
+) -> RowSelector:
+    """Return what chooses the ids of one work of the draft."""
+    silent = replace(sampling, num_logprobs=None)  # nobody asks what the draft thinks
+    return (
+        RecordingSelector(silent, mask, recorded)
+        if has_distributions(sampling)
+        else selector_for(silent, mask)
+    )
