@@ -8,11 +8,19 @@ from typing import Annotated
 
 import typer
 
-from paceline.cli.generation_view import GenerationView, JsonView, TextView
+from paceline.cli import sampling_options as options
+from paceline.cli.generation_view import GenerationView, JsonView, TextView, describe_summary
 from paceline.cli.prompt_source import make_prompt, read_prompt
 from paceline.cli.status_row import StatusRow
-from paceline.cli.token_painter import Marking, has_colour
-from paceline.client.generation import GenerationRequest, Speculation, SpeculationMode
+from paceline.cli.token_painter import Marking, TokenPainter, has_colour
+from paceline.client.generation import (
+    Drafter,
+    GenerationRequest,
+    Sampling,
+    Speculation,
+    SpeculationMode,
+    StopConditions,
+)
 from paceline.client.orchestrator import connect
 from paceline.errors import ConfigError
 from paceline.local.cluster_record import find_cluster
@@ -34,15 +42,52 @@ def generate(
     ] = True,
     system: Annotated[str | None, typer.Option(help="System message of the chat.")] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Most tokens to generate.  [default: 256]", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, max=options.MAX_UINT32, help="Most tokens to generate.  [default: 256]", show_default=False
+        ),
     ] = None,
     num_draft_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Draft tokens a round; the cluster decides if not given.")
+        int | None,
+        typer.Option(
+            min=1, max=options.MAX_UINT32, help="Draft tokens a round; the cluster decides if not given."
+        ),
     ] = None,
     has_speculation: Annotated[
         bool,
         typer.Option("--speculation/--no-speculation", help="Let a draft propose; the text stays the same."),
     ] = True,
+    is_adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="As many draft tokens each round as pay, at most that many.")
+    ] = False,
+    drafter: Annotated[
+        Drafter | None, typer.Option(help="Where draft tokens come from; the cluster decides if not given.")
+    ] = None,
+    temperature: options.Temperature = 0.0,
+    seed: options.Seed = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = 1.0,
+    min_p: options.MinP = 0.0,
+    repetition_penalty: options.RepetitionPenalty = 1.0,
+    presence_penalty: options.PresencePenalty = 0.0,
+    frequency_penalty: options.FrequencyPenalty = 0.0,
+    logit_bias: options.LogitBias = None,
+    num_logprobs: options.Logprobs = None,
+    verification: options.Judging = None,
+    stop_texts: options.StopTexts = None,
+    stop_ids: options.StopIds = None,
+    min_tokens: options.MinTokens = 0,
+    json_schema: options.JsonSchema = None,
+    regex: options.Regex = None,
+    choice: options.ChoiceTexts = None,
+    grammar: options.Grammar = None,
+    num_choices: Annotated[
+        int,
+        typer.Option(
+            "--num-choices", "-n", min=1, max=1024, help="Answers to the one prompt, each with its own seed."
+        ),
+    ] = 1,
+    echo: Annotated[bool, typer.Option("--echo", help="Print the prompt first.")] = False,
     shows_drafts: Annotated[
         bool, typer.Option("--show-drafts", help="Show on a terminal in green what the draft proposed.")
     ] = False,
@@ -69,16 +114,40 @@ def generate(
     request = GenerationRequest(
         make_prompt(read_prompt(prompt, path), system, is_chat=is_chat),
         max_tokens=max_tokens,
-        speculation=_speculation(num_draft_tokens, is_wanted=has_speculation),
+        speculation=_speculation(
+            num_draft_tokens, drafter, is_wanted=has_speculation, is_adaptive=is_adaptive
+        ),
         ignore_eos=ignores_eos,
+        sampling=Sampling(
+            temperature,
+            seed,
+            top_k,
+            top_p,
+            min_p,
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            options.parse_logit_bias(logit_bias or ()),
+            min_tokens,
+            num_logprobs,
+            verification,
+            options.choose_structure(json_schema, regex, choice or (), grammar),
+        ),
+        stop=StopConditions(tuple(stop_texts or ()), tuple(stop_ids or ())),
+        num_choices=num_choices,
+        echo=echo,
     )
     address = address or find_cluster().address
     if as_json:
         asyncio.run(_stream(address, request, JsonView()))
         return
     marking = _marking(has_brackets=has_brackets) if shows_drafts else Marking.NONE
+    if num_choices > 1:
+        asyncio.run(_print_choices(address, request, marking, has_statistics=has_statistics))
+        return
     with StatusRow(is_shown=has_statistics and sys.stderr.isatty()) as row:
-        asyncio.run(_stream(address, request, TextView(marking, row, has_statistics=has_statistics)))
+        view = TextView(marking, row, has_statistics=has_statistics, is_sampled=temperature > 0)
+        asyncio.run(_stream(address, request, view))
 
 
 async def _stream(address: str, request: GenerationRequest, view: GenerationView) -> None:
@@ -87,16 +156,35 @@ async def _stream(address: str, request: GenerationRequest, view: GenerationView
             view.show(event)
 
 
-def _speculation(num_draft_tokens: int | None, *, is_wanted: bool) -> Speculation:
+async def _print_choices(
+    address: str, request: GenerationRequest, marking: Marking, *, has_statistics: bool
+) -> None:
+    """Print one answer after the other, since they come all at once."""
+    async with connect(address) as orchestrator:
+        completions = await orchestrator.complete_choices(request)
+    painter = TokenPainter(marking, is_terminal=sys.stdout.isatty())
+    for number, completion in enumerate(completions, start=1):
+        print(f"--- {number} of {len(completions)}, seed {completion.started.seed}")
+        print(painter.paint(completion.tokens))
+        if has_statistics:
+            print(f"{describe_summary(completion.summary)}", file=sys.stderr)
+
+
+def _speculation(
+    num_draft_tokens: int | None, drafter: Drafter | None, *, is_wanted: bool, is_adaptive: bool
+) -> Speculation:
     if not is_wanted:
-        if num_draft_tokens is not None:
+        if num_draft_tokens is not None or drafter is not None or is_adaptive:
             raise ConfigError(
-                "--num-draft-tokens needs speculation: leave out --no-speculation", setting="num_draft_tokens"
+                "--num-draft-tokens, --drafter and --adaptive need speculation: leave out --no-speculation",
+                setting="speculation",
             )
         return Speculation(SpeculationMode.OFF)
+    if is_adaptive:
+        return Speculation(SpeculationMode.ADAPTIVE, num_draft_tokens, drafter)
     if num_draft_tokens is None:
-        return Speculation()
-    return Speculation(SpeculationMode.FIXED, num_draft_tokens)
+        return Speculation(drafter=drafter)
+    return Speculation(SpeculationMode.FIXED, num_draft_tokens, drafter)
 
 
 def _marking(*, has_brackets: bool) -> Marking:

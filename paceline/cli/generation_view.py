@@ -40,7 +40,11 @@ class JsonView(GenerationView):
 class TextView(GenerationView):
     """Text on stdout; statistics in `row` while it comes and, where they are wanted, on stderr at the end."""
 
-    def __init__(self, marking: Marking, row: StatusRow, *, has_statistics: bool) -> None:
+    def __init__(
+        self, marking: Marking, row: StatusRow, *, has_statistics: bool, is_sampled: bool = False
+    ) -> None:
+        self._is_sampled = is_sampled
+        self._seed = 0
         self._painter = TokenPainter(marking, is_terminal=sys.stdout.isatty())
         self._row = row
         self._has_statistics = has_statistics
@@ -50,6 +54,7 @@ class TextView(GenerationView):
         """Show the event."""
         match event:
             case GenerationStarted():
+                self._seed = event.seed
                 self._show_legend()
             case TokenChunk():
                 self._statistics.add(event)
@@ -66,7 +71,8 @@ class TextView(GenerationView):
     def _show_end(self, summary: GenerationSummary) -> None:
         print(flush=True)
         if self._has_statistics:
-            print(f"\n{describe_summary(summary)}", file=sys.stderr)
+            seed = f"; seed {self._seed}" if self._is_sampled else ""
+            print(f"\n{describe_summary(summary)}{seed}", file=sys.stderr)
 
 
 class LiveStatistics:

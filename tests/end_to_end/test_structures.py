@@ -1,0 +1,99 @@
+"""Structured output through real processes: always valid, and the same with speculation as without."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from paceline.client.completion import Completion
+from paceline.client.generation import (
+    Chat,
+    FinishReason,
+    GenerationRequest,
+    Sampling,
+    Speculation,
+    SpeculationMode,
+)
+from paceline.client.orchestrator import Orchestrator, connect
+from paceline.models.chat_message import ChatMessage
+from paceline.sampling.parameters import Structure, StructureKind
+from tests.end_to_end.cluster_process import RunningCluster
+
+SCHEMAS = Path(__file__).parents[1] / "paceline/sampling/schemas.json"
+OFF = Speculation(SpeculationMode.OFF)
+FIXED = Speculation(SpeculationMode.FIXED, 4)
+
+
+def schemas(num_schemas: int) -> list[dict[str, object]]:
+    """Schemas of varied shape, spread over the corpus."""
+    served = list(json.loads(SCHEMAS.read_text(encoding="utf-8"))["served"].values())
+    return served[:: max(1, len(served) // num_schemas)][:num_schemas]
+
+
+async def generate(
+    orchestrator: Orchestrator, structure: Structure, speculation: Speculation, seed: int, max_tokens: int
+) -> Completion:
+    wish = "Answer with a short JSON value."
+    return await orchestrator.complete(
+        GenerationRequest(
+            Chat((ChatMessage("user", wish),)),
+            max_tokens=max_tokens,
+            speculation=speculation,
+            sampling=Sampling(0.8, seed=seed, structure=structure),
+        )
+    )
+
+
+async def check_schemas(
+    orchestrator: Orchestrator, some: Sequence[dict[str, object]], max_tokens: int
+) -> tuple[int, int, int]:
+    """Return how many texts were whole, and how many draft tokens were accepted and judged."""
+    num_whole = num_accepted = num_drafted = 0
+    for seed, schema in enumerate(some):
+        structure = Structure(StructureKind.JSON_SCHEMA, json.dumps(schema))
+        alone = await generate(orchestrator, structure, OFF, seed, max_tokens)
+        drafted = await generate(orchestrator, structure, FIXED, seed, max_tokens)
+        assert drafted.token_ids == alone.token_ids, schema
+        num_accepted += drafted.summary.speculation.num_accepted_tokens
+        num_drafted += drafted.summary.speculation.num_draft_tokens
+        if alone.summary.finish_reason is FinishReason.STOP:
+            jsonschema.validate(json.loads(alone.text), schema)
+            num_whole += 1
+    return num_whole, num_accepted, num_drafted
+
+
+async def test_json_is_valid_and_the_same_with_a_draft(tiny_cluster: RunningCluster) -> None:
+    some = schemas(10)
+    async with connect(tiny_cluster.address) as orchestrator:
+        num_whole, num_accepted, _ = await check_schemas(orchestrator, some, 60)
+    assert num_whole >= 7
+    assert num_accepted > 0
+
+
+async def test_regular_expressions_and_choices_hold(tiny_cluster: RunningCluster) -> None:
+    choices = ["red", "green", "blue-green"]
+    async with connect(tiny_cluster.address) as orchestrator:
+        for speculation in (OFF, FIXED):
+            regex = Structure(StructureKind.REGEX, r"[a-z]{3,5}-[0-9]{2}")
+            text = (await generate(orchestrator, regex, speculation, 1, 30)).text
+            assert re.fullmatch(regex.text, text)
+            choice = Structure(StructureKind.CHOICE, json.dumps(choices))
+            assert (await generate(orchestrator, choice, speculation, 2, 30)).text in choices
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+async def test_a_hundred_schemas(tiny_cluster: RunningCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    some = schemas(100)
+    assert len(some) == 100
+    async with connect(tiny_cluster.address) as orchestrator:
+        num_whole, num_accepted, num_drafted = await check_schemas(orchestrator, some, 300)
+    with capsys.disabled():
+        print(
+            f"\n{num_whole} of 100 texts whole and valid, all equal with a draft and without; "
+            f"{num_accepted} of {num_drafted} draft tokens accepted ({num_accepted / num_drafted:.0%})"
+        )
+    assert num_whole >= 95
