@@ -110,7 +110,7 @@ class SamplingParameters(_message.Message):
     min_p: _builtins.float
     """Keeps tokens at least this many times as likely as the most likely one, 0 to 1; 0 keeps all."""
     repetition_penalty: _builtins.float
-    """Divides positive and multiplies negative logits of tokens of prompt and output, above 0; unset means 1, no penalty."""
+    """Divides positive and multiplies negative logits of tokens of prompt and output, 0.01 to 100; unset means 1, no penalty."""
     presence_penalty: _builtins.float
     """Subtracted from the logits of tokens of the output, -2 to 2."""
     frequency_penalty: _builtins.float

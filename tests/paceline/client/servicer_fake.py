@@ -56,7 +56,7 @@ def quicksort_events() -> list[pb.GenerateResponse]:
 
 @dataclass
 class FakeOrchestrator(pb_grpc.OrchestratorServiceServicer):
-    """Answers every call with the same events, or with an error; `is_endless` leaves the last one out."""
+    """Answers every call with the same events, or with an error; `is_endless` leaves the last one out. `cancelled` is set when a call has ended."""
 
     events: Sequence[pb.GenerateResponse] = field(default_factory=quicksort_events)
     error: PacelineError | None = None
@@ -73,17 +73,15 @@ class FakeOrchestrator(pb_grpc.OrchestratorServiceServicer):
     async def Generate(
         self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.GenerateResponse]:
+        # Wherever the call is when it is cancelled: a generator that is sending would not be told.
+        context.add_done_callback(lambda _: self.cancelled.set())  # pyright: ignore[reportArgumentType]
         self.requests.append(request)
         if self.error is not None:
             await abort(context, self.error)
         for event in self.events[: -1 if self.is_endless else None]:
             yield event
         if self.is_endless:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                self.cancelled.set()
-                raise
+            await asyncio.Event().wait()
 
 
 @asynccontextmanager
