@@ -56,7 +56,10 @@ def quicksort_events() -> list[pb.GenerateResponse]:
 
 @dataclass
 class FakeOrchestrator(pb_grpc.OrchestratorServiceServicer):
-    """Answers every call with the same events, or with an error; `is_endless` leaves the last one out. `cancelled` is set when a call has ended."""
+    """Answers every call with the same events, or with an error; `is_endless` leaves the last one out.
+
+    `cancelled` is set when a call has ended.
+    """
 
     events: Sequence[pb.GenerateResponse] = field(default_factory=quicksort_events)
     error: PacelineError | None = None
