@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from paceline.engine.work import Work, WorkTiming
+from paceline.errors import InvalidRequestError
 from paceline.sampling.draft_distribution import DraftDistribution
 from paceline.sampling.logprobs import TokenLogprobs
 from paceline.sampling.parameters import SamplingParameters, Verification
@@ -40,6 +41,12 @@ async def verify(
     Raises PositionMismatchError, InvalidRequestError, and whatever the engine refuses.
     """
     check_prefix(round_.point, session.sequence.token_ids, session.digester)
+    if round_.with_prompt_logprobs and session.sampling.num_prompt_tokens != len(round_.point.committed_ids):
+        raise InvalidRequestError(
+            f"with_prompt_logprobs needs just the {session.sampling.num_prompt_tokens} ids of the prompt, and "
+            f"{len(round_.point.committed_ids)} were sent",
+            field="with_prompt_logprobs",
+        )
     selector = _selector(session.sampling, await session.mask(), round_, vocabulary_size)
     prompt = PromptLogprobs(selector, session.sampling) if round_.with_prompt_logprobs else None
     num_prompt_rows = len(round_.point.committed_ids) - 1 if prompt is not None else 0

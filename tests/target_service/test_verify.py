@@ -10,7 +10,7 @@ import pytest
 
 from paceline.serving.session import Session
 from paceline.serving.status import error_reason
-from paceline.v1 import round_pb2
+from paceline.v1 import round_pb2, sampling_pb2
 from paceline.v1 import target_service_pb2 as messages
 from paceline.v1.target_service_pb2_grpc import TargetServiceStub
 from target_service.program import target_service
@@ -55,6 +55,12 @@ class Verifier:
 
 def round_of(ids: list[int], position: int = 0, session_id: str = "a", epoch: int = 1, **fields: Any):
     return messages.VerifyRound(point=point(session_id, position, ids, epoch), **fields)
+
+
+def rejected(**fields: Any) -> messages.VerifyRound:
+    """A round of one draft token, 1, to be judged by accept-reject."""
+    sampling = round_pb2.SamplingParameters(temperature=1, verification=sampling_pb2.VERIFICATION_REJECTION)
+    return messages.VerifyRound(point=point("bad", 0, PROMPT, sampling=sampling), draft_ids=[1], **fields)
 
 
 def reason_of(result: messages.VerifyResult) -> str:
@@ -183,6 +189,25 @@ async def test_a_newer_round_takes_the_place_of_one_that_runs() -> None:
                 point=point("bad", 0, PROMPT, sampling=round_pb2.SamplingParameters(temperature=-1))
             ),
             "INVALID_REQUEST",
+        ),
+        (
+            round_of(PROMPT, session_id="bad", draft_ids=[1, 2], draft_distributions=[b""]),
+            "INVALID_REQUEST",
+        ),
+        (rejected(draft_distributions=[b"12345"]), "INVALID_REQUEST"),
+        (rejected(draft_distributions=[bytes.fromhex("02000000ffff")]), "INVALID_REQUEST"),
+        (rejected(draft_distributions=[bytes.fromhex("01000000feff")]), "INVALID_REQUEST"),
+        (round_of(PROMPT, session_id="bad", with_prompt_logprobs=True), "INVALID_REQUEST"),
+        (
+            messages.VerifyRound(
+                point=point(
+                    "bad",
+                    0,
+                    PROMPT,
+                    sampling=round_pb2.SamplingParameters(structure=sampling_pb2.Structure(regex="a")),
+                )
+            ),
+            "INVALID_REQUEST",  # this service hosts no tokenizer to compile it for
         ),
     ],
 )
