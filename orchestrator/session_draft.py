@@ -14,6 +14,8 @@ from orchestrator.pool import DraftPool, DraftReplica
 from orchestrator.rounds import Proposal, ProposalRequest, Verdict
 from orchestrator.session import Session
 from orchestrator.session_record import CacheOwner
+from paceline.errors import InvalidRequestError
+from paceline.sampling.draft_distribution import DraftDistribution
 
 _log = structlog.get_logger()
 
@@ -141,13 +143,26 @@ class SessionDraft:
             proposal = await self._ask_again_if_forgotten(replica, round_number, length)
         except (ReplicaUnavailableError, RoundFailedError) as error:
             return self._failed(error.reason)
-        draft_ids = proposal.draft_ids
-        if len(draft_ids) > length.num_draft_tokens or max(draft_ids, default=0) >= self._vocabulary_size:
+        if not self._is_valid(proposal, length):
             return self._failed("INVALID_PROPOSAL")
         self._cache.confirm(num_ids)
         self._breaker.succeed()
         replica.breaker.succeed()
         return proposal
+
+    def _is_valid(self, proposal: Proposal, length: DraftLength) -> bool:
+        """Whether the target can judge a proposal; one that it would refuse must cost no more than its round."""
+        draft_ids, distributions = proposal.draft_ids, proposal.draft_distributions
+        if len(draft_ids) > length.num_draft_tokens or max(draft_ids, default=0) >= self._vocabulary_size:
+            return False
+        if not distributions:
+            return True
+        try:
+            for draft_id, encoded in zip(draft_ids, distributions, strict=True):
+                DraftDistribution.decode(encoded, draft_id, self._vocabulary_size, "draft_distributions")
+        except (InvalidRequestError, ValueError):
+            return False
+        return True
 
     async def _ask_again_if_forgotten(
         self, replica: DraftReplica, round_number: int, length: DraftLength

@@ -44,6 +44,7 @@ class ScriptedReplica:
     eos_odds: int = 0
     quality: float = 0.7
     fault: Fault = no_fault
+    distributions: Sequence[bytes] = ()  # what a draft claims to have drawn from
     is_ready: bool = True
     incarnation: str = field(default_factory=lambda: uuid.uuid4().hex)
     caches: dict[str, list[int]] = field(default_factory=dict)
@@ -213,7 +214,11 @@ class ScriptedDraft(draft_service_pb2_grpc.DraftServiceServicer):
         return draft_service_pb2.ProposalResult(
             session_id=session_id,
             round=message.round,
-            proposal=draft_service_pb2.Proposal(draft_ids=draft_ids, timing=timing_since(started_ns)),
+            proposal=draft_service_pb2.Proposal(
+                draft_ids=draft_ids,
+                timing=timing_since(started_ns),
+                draft_distributions=self.replica.distributions,
+            ),
         )
 
 

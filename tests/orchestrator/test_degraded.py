@@ -166,3 +166,14 @@ async def test_a_draft_that_comes_late_to_the_pool_is_used(redis):
     await server.stop(None)
     assert completion.summary.speculation.num_degraded_rounds == {"NO_DRAFT_REPLICA": 5}
     assert completion.summary.speculation.num_accepted_tokens > 30
+
+
+@pytest.mark.parametrize("distributions", [[b""], [b"x", b"y", b"z"], [bytes.fromhex("00000000ffff")] * 3])
+async def test_distributions_that_the_target_would_refuse_are_not_passed_on(redis, distributions):
+    async with orchestrating(
+        redis.url, [target(), draft(distributions=distributions)], draft_cool_down_seconds=0.0
+    ) as rig:
+        completion = await rig.client.complete(ids_request(PROMPT, 20, speculation=fixed(3)))
+        await check_invariants(rig, completion)
+        assert not any(one.draft_distributions for one in rig.targets[0].rounds)
+    assert set(completion.summary.speculation.num_degraded_rounds) == {"INVALID_PROPOSAL"}
