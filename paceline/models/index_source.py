@@ -49,8 +49,10 @@ class IndexDownload:
 
     def num_bytes_kept(self) -> int:
         """Count the bytes of the wheels that are there, finished or under way."""
-        # A wheel that pip is just copying exists twice.
-        size_of_name = {path.name: _size(path) for path in self.directory.rglob("*.whl")}
+        # A wheel that pip is just copying exists twice. Folders that pip removes while we look are skipped by os.walk,
+        # where rglob would raise.
+        paths = (Path(folder, name) for folder, _, names in os.walk(self.directory) for name in names)
+        size_of_name = {path.name: _size(path) for path in paths if path.suffix == ".whl"}
         return sum(size_of_name.values())
 
     def _download_missing(self) -> None:
