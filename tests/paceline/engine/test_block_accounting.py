@@ -177,4 +177,4 @@ TestBlockAccounting.settings = settings(max_examples=200, stateful_step_count=40
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 class TestManyBlockAccountings(BlockAccounting.TestCase):
-    settings = settings(max_examples=10_000, stateful_step_count=60, deadline=None)
+    settings = settings(max_examples=4_000, stateful_step_count=60, deadline=None)
