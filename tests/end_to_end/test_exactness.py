@@ -52,8 +52,8 @@ async def num_equal_ids(
         assert other.text == one.text
     # Otherwise the target would be compared with itself.
     assert sum(one.summary.speculation.num_accepted_tokens for one in actual) > 0
-    # Sixteen prompts at once can take a draft on one core longer than rounds wait for it, and it is then left alone for a
-    # while; nothing else may be amiss.
+    # Sixteen prompts at once can take a draft on one core longer than rounds wait for it, and it is then left alone
+    # for a while; nothing else may be amiss.
     reasons = {reason for one in actual for reason in one.summary.speculation.num_degraded_rounds}
     assert reasons <= {"DRAFT_LATE", "NO_DRAFT_REPLICA"}
     return sum(len(one.token_ids) for one in actual)
