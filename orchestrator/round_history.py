@@ -8,7 +8,7 @@ from orchestrator.draft_length import RoundForecast
 # A round counts half after so many others.
 HALF_LIFE_ROUNDS = 16
 _DECAY = 0.5 ** (1 / HALF_LIFE_ROUNDS)
-# Before anything is known: half of the draft tokens are accepted, worth this many observations.
+# Before anything is known: six in ten draft tokens are accepted, worth this many observations.
 _PRIOR_ACCEPTANCE = 0.6
 _PRIOR_WEIGHT = 2.0
 # Before anything is known: a draft token adds this share of a round without any.

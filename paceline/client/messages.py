@@ -23,9 +23,8 @@ from paceline.client.generation import (
     Usage,
 )
 from paceline.client.served_model import ServedModel, ServedModels
-from paceline.sampling.parameters import Verification
-from paceline.serving.sampling_messages import structure_message
-from paceline.v1 import model_pb2, sampling_pb2
+from paceline.serving.sampling_messages import structure_message, verification_message
+from paceline.v1 import model_pb2
 from paceline.v1 import orchestrator_service_pb2 as pb
 
 _MODES = {
@@ -39,11 +38,6 @@ _DRAFTERS = {
     Drafter.MODEL: pb.DRAFTER_MODEL,
     Drafter.PROMPT_LOOKUP: pb.DRAFTER_PROMPT_LOOKUP,
     Drafter.NONE: pb.DRAFTER_NONE,
-}
-_VERIFICATIONS = {
-    None: sampling_pb2.VERIFICATION_UNSPECIFIED,
-    Verification.SHARED_NOISE: sampling_pb2.VERIFICATION_SHARED_NOISE,
-    Verification.REJECTION: sampling_pb2.VERIFICATION_REJECTION,
 }
 _ORIGINS = {
     pb.TOKEN_ORIGIN_ACCEPTED: TokenOrigin.ACCEPTED,
@@ -143,7 +137,7 @@ def _sampling_message(sampling: Sampling) -> pb.GenerationSampling:
         logit_bias=sampling.logit_bias,
         min_tokens=sampling.min_tokens,
         num_logprobs=sampling.num_logprobs,
-        verification=_VERIFICATIONS[sampling.verification],
+        verification=verification_message(sampling.verification),
         structure=structure_message(sampling.structure) if sampling.structure is not None else None,
     )
 

@@ -7,13 +7,13 @@ from paceline.sampling.logprobs import TokenLogprobs
 from paceline.sampling.parameters import SamplingParameters, Structure, StructureKind, Verification
 from paceline.v1 import round_pb2, sampling_pb2
 
-_VERIFICATIONS = {
+_VERIFICATIONS: "dict[Verification | None, sampling_pb2.Verification.ValueType]" = {
+    None: sampling_pb2.VERIFICATION_UNSPECIFIED,
     Verification.SHARED_NOISE: sampling_pb2.VERIFICATION_SHARED_NOISE,
     Verification.REJECTION: sampling_pb2.VERIFICATION_REJECTION,
 }
 _OF_MESSAGE: dict[int, Verification] = {
-    sampling_pb2.VERIFICATION_UNSPECIFIED: Verification.SHARED_NOISE,
-    **{message: verification for verification, message in _VERIFICATIONS.items()},
+    message: verification for verification, message in _VERIFICATIONS.items() if verification is not None
 }
 
 
@@ -54,9 +54,14 @@ def sampling_message(parameters: SamplingParameters) -> round_pb2.SamplingParame
         end_ids=parameters.end_ids,
         num_prompt_tokens=parameters.num_prompt_tokens,
         num_logprobs=parameters.num_logprobs,
-        verification=_VERIFICATIONS[parameters.verification],
+        verification=verification_message(parameters.verification),
         structure=structure_message(parameters.structure) if parameters.structure is not None else None,
     )
+
+
+def verification_message(verification: Verification | None) -> "sampling_pb2.Verification.ValueType":
+    """Return a verification as its message; None leaves it to the reader."""
+    return _VERIFICATIONS[verification]
 
 
 def verification_from(message: int, if_unspecified: Verification) -> Verification:

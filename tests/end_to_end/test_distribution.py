@@ -18,7 +18,7 @@ from paceline.client.generation import (
 from paceline.client.orchestrator import Orchestrator, connect
 from paceline.sampling.parameters import SamplingParameters, Verification
 from tests.end_to_end.cluster_process import RunningCluster, running_cluster
-from tests.end_to_end.tiny_cluster import Contexts, write_models
+from tests.end_to_end.tiny_cluster import Contexts
 from tests.orchestrator.byte_tokenizer import VOCABULARY_SIZE
 from tests.paceline.sampling.reference import exact_probs
 from tests.statistics import Fit, fit
@@ -36,18 +36,6 @@ SAMPLINGS = {
 }
 DRAFTS = ("good", "random", "adversarial")
 NUM_AT_ONCE = 32
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def contexts(models: dict[str, Path]) -> Iterator[Contexts]:
-    contexts = Contexts(models["target"])
-    yield contexts
-    contexts.close()
 
 
 @pytest.fixture(scope="module", params=DRAFTS)

@@ -17,21 +17,9 @@ from paceline.client.generation import (
 from paceline.client.orchestrator import connect
 from paceline.sampling.parameters import Verification
 from tests.end_to_end.cluster_process import RunningCluster, running_cluster
-from tests.end_to_end.tiny_cluster import Contexts, write_models
+from tests.end_to_end.tiny_cluster import Contexts
 
 PROMPT = tuple(b"to be or not to be")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def contexts(models: dict[str, Path]) -> Iterator[Contexts]:
-    contexts = Contexts(models["target"])
-    yield contexts
-    contexts.close()
 
 
 @pytest.fixture(scope="module")
