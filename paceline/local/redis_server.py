@@ -2,8 +2,9 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,27 +31,29 @@ class RedisServer:
 async def redis_server(directory: Path, log_path: Path) -> AsyncGenerator[RedisServer]:
     """Run a server inside a `with`; its data lies in `directory` and is there again on the next start.
 
-    It listens on a socket file in that directory, which only this user can enter. Every write reaches the
-    append-only file at once and the disk within a second. Raises ConfigError where the wheel is missing,
-    ProcessFailedError or NotReadyError.
+    It listens on a socket file in that directory, or in one of its own where the path would be too long for a
+    socket; only this user can enter either. Every write reaches the append-only file at once and the disk within a
+    second. Raises ConfigError where the wheel is missing, ProcessFailedError or NotReadyError.
     """
-    socket_path = _make_socket_path(directory)
-    process = await ChildProcess.start(Command("redis", server_arguments(directory, socket_path)), log_path)
-    try:
-        await _wait_until_ready(process, socket_path)
-        yield RedisServer(f"unix://{socket_path}", process)
-    finally:
-        await process.stop(GRACE_SECONDS)
-
-
-def _make_socket_path(directory: Path) -> Path:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = directory / "redis.sock"
-    if len(str(path)) > MAX_SOCKET_PATH:
-        raise ConfigError(
-            f"{path} is too long for a socket; choose a shorter PACELINE_RUNTIME_DIR", setting="runtime_dir"
-        )
-    return path
+    with _socket_directory(directory) as socket_directory:
+        socket_path = socket_directory / "redis.sock"
+        command = Command("redis", server_arguments(directory, socket_path))
+        process = await ChildProcess.start(command, log_path)
+        try:
+            await _wait_until_ready(process, socket_path)
+            yield RedisServer(f"unix://{socket_path}", process)
+        finally:
+            await process.stop(GRACE_SECONDS)
+
+
+@contextmanager
+def _socket_directory(directory: Path) -> Generator[Path]:
+    if len(str(directory / "redis.sock")) <= MAX_SOCKET_PATH:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="paceline-") as short:
+        yield Path(short)
 
 
 def server_arguments(directory: Path, socket_path: Path) -> tuple[str, ...]:
