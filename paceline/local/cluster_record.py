@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from paceline.local.errors import NoClusterError
+from paceline.local.owned_directory import make_owned_directory, start_of
 from paceline.local.stop_signals import StoppedError
 
 RUNTIME_DIR_VARIABLE = "PACELINE_RUNTIME_DIR"
@@ -49,8 +49,7 @@ def cluster_directory() -> Generator[Path]:
     """
     parent = runtime_directory()
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _remove_abandoned(parent)
-    directory = Path(tempfile.mkdtemp(prefix=f"{_owner_name(os.getpid())}-", dir=parent))
+    directory = make_owned_directory(parent)
     try:
         yield directory
     except StoppedError:
@@ -87,29 +86,8 @@ def find_cluster() -> ClusterRecord:
     return max(living, key=lambda record: record.started_at)
 
 
-def start_of(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None where there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # Field 22 of proc(5); the second field may hold spaces and ends at the last parenthesis.
-    return int(stat.rpartition(")")[2].split()[19])
-
-
 def _read(path: Path) -> ClusterRecord | None:
     try:
         return ClusterRecord(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None  # it is being removed, or another version wrote it
-
-
-def _owner_name(pid: int) -> str:
-    return f"{pid}-{start_of(pid)}"
-
-
-def _remove_abandoned(parent: Path) -> None:
-    for directory in parent.iterdir():
-        pid, _, _ = directory.name.partition("-")
-        if pid.isdigit() and not directory.name.startswith(f"{_owner_name(int(pid))}-"):
-            shutil.rmtree(directory, ignore_errors=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from paceline.errors import ConfigError
 from paceline.local.errors import NotReadyError, ProcessFailedError
+from paceline.local.owned_directory import make_owned_directory
 from paceline.local.process import ChildProcess, Command
 
 START_SECONDS = 20.0
@@ -35,7 +36,6 @@ async def redis_server(directory: Path, log_path: Path) -> AsyncGenerator[RedisS
     socket; only this user can enter either. Every write reaches the append-only file at once and the disk within a
     second. Raises ConfigError where the wheel is missing, ProcessFailedError or NotReadyError.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _socket_directory(directory) as socket_directory:
         socket_path = socket_directory / "redis.sock"
         command = Command("redis", server_arguments(directory, socket_path))
@@ -49,11 +49,15 @@ async def redis_server(directory: Path, log_path: Path) -> AsyncGenerator[RedisS
 
 @contextmanager
 def _socket_directory(directory: Path) -> Generator[Path]:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if len(str(directory / "redis.sock")) <= MAX_SOCKET_PATH:
         yield directory
         return
-    with tempfile.TemporaryDirectory(prefix="paceline-") as short:
-        yield Path(short)
+    short = make_owned_directory(Path(tempfile.gettempdir()), "paceline-redis-")
+    try:
+        yield short
+    finally:
+        shutil.rmtree(short)
 
 
 def server_arguments(directory: Path, socket_path: Path) -> tuple[str, ...]:
