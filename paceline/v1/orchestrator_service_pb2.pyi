@@ -21,6 +21,50 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ContinuationMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContinuationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContinuationMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTINUATION_MODE_UNSPECIFIED: _ContinuationMode.ValueType  # 0
+    """Not allowed."""
+    CONTINUATION_MODE_RESUME: _ContinuationMode.ValueType  # 1
+    """Send what follows the point, exactly as the broken stream would have: tokens that were committed after it first, then
+    new ones. Everything else in the request is left unset: the session has it.
+    """
+    CONTINUATION_MODE_REWIND: _ContinuationMode.ValueType  # 2
+    """Cut the session off after the point and generate anew from there. Tokens that came after it are gone, and rollback
+    tokens of later points are refused. The input, if there is one, goes on where the point is: a raw prompt or ids are
+    appended; a conversation is the whole conversation, of which only what the session does not hold is computed, so
+    that the next turn of a chat costs its own tokens only. What the request leaves unset stays as the session has it,
+    `sampling` and `stop` each as a whole; `max_tokens` counts from here. Without an input, penalties count the
+    session's output from its beginning; with one, all that was there is prompt.
+    """
+    CONTINUATION_MODE_FORK: _ContinuationMode.ValueType  # 3
+    """As REWIND, in a new session that shares the cached beginning; the old one stays as it is."""
+
+class ContinuationMode(_ContinuationMode, metaclass=_ContinuationModeEnumTypeWrapper):
+    """How a session goes on."""
+
+CONTINUATION_MODE_UNSPECIFIED: ContinuationMode.ValueType  # 0
+"""Not allowed."""
+CONTINUATION_MODE_RESUME: ContinuationMode.ValueType  # 1
+"""Send what follows the point, exactly as the broken stream would have: tokens that were committed after it first, then
+new ones. Everything else in the request is left unset: the session has it.
+"""
+CONTINUATION_MODE_REWIND: ContinuationMode.ValueType  # 2
+"""Cut the session off after the point and generate anew from there. Tokens that came after it are gone, and rollback
+tokens of later points are refused. The input, if there is one, goes on where the point is: a raw prompt or ids are
+appended; a conversation is the whole conversation, of which only what the session does not hold is computed, so
+that the next turn of a chat costs its own tokens only. What the request leaves unset stays as the session has it,
+`sampling` and `stop` each as a whole; `max_tokens` counts from here. Without an input, penalties count the
+session's output from its beginning; with one, all that was there is prompt.
+"""
+CONTINUATION_MODE_FORK: ContinuationMode.ValueType  # 3
+"""As REWIND, in a new session that shares the cached beginning; the old one stays as it is."""
+Global___ContinuationMode: _TypeAlias = ContinuationMode  # noqa: Y015
+
 class _Drafter:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -95,6 +139,10 @@ class _TokenOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenOrig
     """The target decoded alone."""
     TOKEN_ORIGIN_PROMPT: _TokenOrigin.ValueType  # 5
     """It is of the prompt, sent back because `echo` asked for it."""
+    TOKEN_ORIGIN_REPLAYED: _TokenOrigin.ValueType  # 6
+    """It had been committed before this call, which resumes the session; where it came from is not kept, nor are its
+    log-probabilities.
+    """
 
 class TokenOrigin(_TokenOrigin, metaclass=_TokenOriginEnumTypeWrapper):
     """Where a token came from. The target chose every one of them."""
@@ -111,6 +159,10 @@ TOKEN_ORIGIN_TARGET: TokenOrigin.ValueType  # 4
 """The target decoded alone."""
 TOKEN_ORIGIN_PROMPT: TokenOrigin.ValueType  # 5
 """It is of the prompt, sent back because `echo` asked for it."""
+TOKEN_ORIGIN_REPLAYED: TokenOrigin.ValueType  # 6
+"""It had been committed before this call, which resumes the session; where it came from is not kept, nor are its
+log-probabilities.
+"""
 Global___TokenOrigin: _TypeAlias = TokenOrigin  # noqa: Y015
 
 class _FinishReason:
@@ -265,6 +317,7 @@ class GenerateRequest(_message.Message):
     STOP_FIELD_NUMBER: _builtins.int
     NUM_CHOICES_FIELD_NUMBER: _builtins.int
     ECHO_FIELD_NUMBER: _builtins.int
+    CONTINUATION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model wanted; unset means whatever is served."""
     prompt: _builtins.str
@@ -301,6 +354,10 @@ class GenerateRequest(_message.Message):
     def stop(self) -> Global___StopConditions:
         """When to stop besides end-of-generation ids and `max_tokens`."""
 
+    @_builtins.property
+    def continuation(self) -> Global___Continuation:
+        """Go on with a session that exists instead of beginning a new one."""
+
     def __init__(
         self,
         *,
@@ -315,10 +372,11 @@ class GenerateRequest(_message.Message):
         stop: Global___StopConditions | None = ...,
         num_choices: _builtins.int | None = ...,
         echo: _builtins.bool = ...,
+        continuation: Global___Continuation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "input", b"input", "max_tokens", b"max_tokens", "num_choices", b"num_choices", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "continuation", b"continuation", "input", b"input", "max_tokens", b"max_tokens", "num_choices", b"num_choices", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "echo", b"echo", "ignore_eos", b"ignore_eos", "input", b"input", "max_tokens", b"max_tokens", "model", b"model", "num_choices", b"num_choices", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "continuation", b"continuation", "echo", b"echo", "ignore_eos", b"ignore_eos", "input", b"input", "max_tokens", b"max_tokens", "model", b"model", "num_choices", b"num_choices", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
@@ -334,6 +392,32 @@ class GenerateRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_input) -> _WhichOneofReturnType_input | None: ...
 
 Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
+
+@_typing.final
+class Continuation(_message.Message):
+    """Going on with a session from one of its committed points."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLBACK_TOKEN_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    rollback_token: _builtins.str
+    """The point: `rollback_token` of a chunk, of `started` or of a summary."""
+    mode: Global___ContinuationMode.ValueType
+    """What to do with the session."""
+    def __init__(
+        self,
+        *,
+        rollback_token: _builtins.str = ...,
+        mode: Global___ContinuationMode.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "rollback_token", b"rollback_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Continuation: _TypeAlias = Continuation  # noqa: Y015
 
 @_typing.final
 class StopConditions(_message.Message):
@@ -647,6 +731,8 @@ class GenerationStarted(_message.Message):
     NUM_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    ROLLBACK_TOKEN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Name of the session, unique for all time."""
     num_prompt_tokens: _builtins.int
@@ -655,6 +741,12 @@ class GenerationStarted(_message.Message):
     """Name of the model that answers."""
     seed: _builtins.int
     """Seed that reproduces this generation."""
+    position: _builtins.int
+    """Where the stream begins: the absolute position of the first token that will be sent. `num_prompt_tokens`, unless the
+    session is continued or the prompt echoed.
+    """
+    rollback_token: _builtins.str
+    """Names the committed point at `position`."""
     def __init__(
         self,
         *,
@@ -662,10 +754,12 @@ class GenerationStarted(_message.Message):
         num_prompt_tokens: _builtins.int = ...,
         model: _builtins.str = ...,
         seed: _builtins.int = ...,
+        position: _builtins.int = ...,
+        rollback_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "num_prompt_tokens", b"num_prompt_tokens", "seed", b"seed", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "num_prompt_tokens", b"num_prompt_tokens", "position", b"position", "rollback_token", b"rollback_token", "seed", b"seed", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -682,6 +776,7 @@ class TokenChunk(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     NUM_ACCEPTED_FIELD_NUMBER: _builtins.int
+    ROLLBACK_TOKEN_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Absolute position of the first token, the prompt counted."""
     text: _builtins.str
@@ -692,6 +787,10 @@ class TokenChunk(_message.Message):
     """Number of the round that the last of them comes from."""
     num_accepted: _builtins.int
     """How many of them came from the draft."""
+    rollback_token: _builtins.str
+    """Names the committed point after the last of these tokens: what `Continuation` takes. Opaque, signed, at most 256
+    bytes; whoever has it can go on with the session.
+    """
     @_builtins.property
     def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___GeneratedToken]:
         """The tokens, in order, at least one."""
@@ -704,10 +803,11 @@ class TokenChunk(_message.Message):
         text: _builtins.str = ...,
         round: _builtins.int = ...,
         num_accepted: _builtins.int = ...,
+        rollback_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_accepted", b"num_accepted", "position", b"position", "round", b"round", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_accepted", b"num_accepted", "position", b"position", "rollback_token", b"rollback_token", "round", b"round", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -799,12 +899,16 @@ class GenerationSummary(_message.Message):
     TIMING_FIELD_NUMBER: _builtins.int
     STOP_TEXT_FIELD_NUMBER: _builtins.int
     STOP_ID_FIELD_NUMBER: _builtins.int
+    RECOVERY_FIELD_NUMBER: _builtins.int
+    ROLLBACK_TOKEN_FIELD_NUMBER: _builtins.int
     finish_reason: Global___FinishReason.ValueType
     """Why it ended."""
     stop_text: _builtins.str
     """The text of `StopConditions.texts` that ended it, if one did."""
     stop_id: _builtins.int
     """The id that ended it, if one did: of end of generation or of `StopConditions.ids`."""
+    rollback_token: _builtins.str
+    """Names the session's last committed point, for the next turn."""
     @_builtins.property
     def usage(self) -> Global___Usage:
         """Tokens in and out."""
@@ -817,6 +921,10 @@ class GenerationSummary(_message.Message):
     def timing(self) -> Global___GenerationTiming:
         """Where the time went."""
 
+    @_builtins.property
+    def recovery(self) -> Global___RecoverySummary:
+        """What was lost on the way and how it was made good."""
+
     def __init__(
         self,
         *,
@@ -826,10 +934,12 @@ class GenerationSummary(_message.Message):
         timing: Global___GenerationTiming | None = ...,
         stop_text: _builtins.str | None = ...,
         stop_id: _builtins.int | None = ...,
+        recovery: Global___RecoverySummary | None = ...,
+        rollback_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_id", b"_stop_id", "_stop_text", b"_stop_text", "speculation", b"speculation", "stop_id", b"stop_id", "stop_text", b"stop_text", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_id", b"_stop_id", "_stop_text", b"_stop_text", "recovery", b"recovery", "speculation", b"speculation", "stop_id", b"stop_id", "stop_text", b"stop_text", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_id", b"_stop_id", "_stop_text", b"_stop_text", "finish_reason", b"finish_reason", "speculation", b"speculation", "stop_id", b"stop_id", "stop_text", b"stop_text", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_id", b"_stop_id", "_stop_text", b"_stop_text", "finish_reason", b"finish_reason", "recovery", b"recovery", "rollback_token", b"rollback_token", "speculation", b"speculation", "stop_id", b"stop_id", "stop_text", b"stop_text", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_id: _TypeAlias = _typing.Literal["stop_id"]  # noqa: Y015
     _WhichOneofArgType__stop_id: _TypeAlias = _typing.Literal["_stop_id", b"_stop_id"]  # noqa: Y015
@@ -841,6 +951,76 @@ class GenerationSummary(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_text) -> _WhichOneofReturnType__stop_text | None: ...
 
 Global___GenerationSummary: _TypeAlias = GenerationSummary  # noqa: Y015
+
+@_typing.final
+class RecoverySummary(_message.Message):
+    """What was lost on the way and how it was made good. All zero in an undisturbed generation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class NumFailoversEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NUM_FAILOVERS_FIELD_NUMBER: _builtins.int
+    NUM_REBUILT_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_REPLAYED_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_RESTORED_RECORDS_FIELD_NUMBER: _builtins.int
+    DETECTION_SECONDS_FIELD_NUMBER: _builtins.int
+    TAKEOVER_SECONDS_FIELD_NUMBER: _builtins.int
+    REBUILD_SECONDS_FIELD_NUMBER: _builtins.int
+    num_rebuilt_tokens: _builtins.int
+    """Tokens whose KV was computed again because a cache was gone."""
+    num_replayed_tokens: _builtins.int
+    """Tokens sent that had been committed before the call."""
+    num_restored_records: _builtins.int
+    """Times that the session's record was put back because Redis had lost it."""
+    detection_seconds: _builtins.float
+    """Seconds from the last sign of a lost target until the first verdict of the next one: to notice, to take over under
+    a new epoch, and to rebuild the cache.
+    """
+    takeover_seconds: _builtins.float
+    """Seconds of taking over."""
+    rebuild_seconds: _builtins.float
+    """Seconds of rebuilding."""
+    @_builtins.property
+    def num_failovers(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Moves to another target process by reason, for example {"DRAINING": 1}; "SILENT" is a target that made no progress."""
+
+    def __init__(
+        self,
+        *,
+        num_failovers: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        num_rebuilt_tokens: _builtins.int = ...,
+        num_replayed_tokens: _builtins.int = ...,
+        num_restored_records: _builtins.int = ...,
+        detection_seconds: _builtins.float = ...,
+        takeover_seconds: _builtins.float = ...,
+        rebuild_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detection_seconds", b"detection_seconds", "num_failovers", b"num_failovers", "num_rebuilt_tokens", b"num_rebuilt_tokens", "num_replayed_tokens", b"num_replayed_tokens", "num_restored_records", b"num_restored_records", "rebuild_seconds", b"rebuild_seconds", "takeover_seconds", b"takeover_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecoverySummary: _TypeAlias = RecoverySummary  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):

@@ -63,21 +63,28 @@ class OrchestratorServiceServicer:
         """Generates text: a `started` event, then chunks of tokens, then one `summary`. With several choices each has these
         events, which come in any order and name their choice.
 
-        Effect: a session with its committed ids in Redis until its time to live ends. Not idempotent: each call is a
-        new session. Cancelling the call releases the session's caches.
+        Effect: a session with its committed ids in Redis until its time to live ends. Not idempotent: each call without
+        `continuation` is a new session. Cancelling the call releases the session's caches; the session can be continued.
 
         Sample transcript (-> from the client):
         -> {prompt: "1 + 1 =", max_tokens: 3}
         <- {started: {session_id: "0b..", num_prompt_tokens: 5, model: "qwen2.5-coder-1.5b-instruct"}}
         <- {chunk: {position: 5, text: " 2", tokens: [{id: 220, text: " ", origin: TOKEN_ORIGIN_TARGET},
-        {id: 17, text: "2", origin: TOKEN_ORIGIN_TARGET}]}}
-        <- {chunk: {position: 7, text: "\n", tokens: [{id: 198, text: "\n", origin: TOKEN_ORIGIN_ACCEPTED}]}}
+        {id: 17, text: "2", origin: TOKEN_ORIGIN_TARGET}], rollback_token: "AQ.."}}
+        <- {chunk: {position: 7, text: "\n", tokens: [{id: 198, text: "\n", origin: TOKEN_ORIGIN_ACCEPTED}],
+        rollback_token: "AQ.."}}
         <- {summary: {finish_reason: FINISH_REASON_LENGTH, usage: {num_prompt_tokens: 5, num_completion_tokens: 3}}}
 
+        A stream that broke after the first chunk is resumed, at this orchestrator or at another one:
+        -> {continuation: {mode: CONTINUATION_MODE_RESUME, rollback_token: "AQ.."}}
+        <- {started: {session_id: "0b..", num_prompt_tokens: 5, position: 7}}
+        <- {chunk: {position: 7, ...}}
+
         Errors: INVALID_ARGUMENT (INVALID_REQUEST, EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_VOCABULARY,
-        INVALID_UTF8, CHAT_TEMPLATE_FAILED), NOT_FOUND (UNKNOWN_MODEL), RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS, MESSAGE_TOO_LARGE,
+        INVALID_UTF8, CHAT_TEMPLATE_FAILED, INVALID_ROLLBACK_TOKEN), NOT_FOUND (UNKNOWN_MODEL, SESSION_NOT_FOUND),
+        FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS, MESSAGE_TOO_LARGE,
         KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
-        ABORTED (STALE_EPOCH), INTERNAL (INTERNAL).
+        ABORTED (STALE_EPOCH), CANCELLED (SESSION_CANCELLED), INTERNAL (INTERNAL).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,6 +40,7 @@ class SessionPoint(_message.Message):
     PREFIX_DIGEST_FIELD_NUMBER: _builtins.int
     COMMITTED_IDS_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
+    FORK_OF_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session, at most 64 bytes."""
     epoch: _builtins.int
@@ -48,6 +49,11 @@ class SessionPoint(_message.Message):
     """Number of ids before `committed_ids`."""
     prefix_digest: _builtins.bytes
     """BLAKE2b digest, 16 bytes, of the ids before `position`, each as 4 bytes little-endian; of no bytes at position 0."""
+    fork_of: _builtins.str
+    """Another session whose cache begins as this one does. A replica that does not know `session_id` but knows this one
+    shares its cache as far as the ids agree, before it computes the rest. It is a hint: unknown or unset changes
+    nothing but the time that the round takes.
+    """
     @_builtins.property
     def committed_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Ids from `position` on that the orchestrator has committed. At least one."""
@@ -67,14 +73,56 @@ class SessionPoint(_message.Message):
         prefix_digest: _builtins.bytes = ...,
         committed_ids: _abc.Iterable[_builtins.int] | None = ...,
         sampling: Global___SamplingParameters | None = ...,
+        fork_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_ids", b"committed_ids", "epoch", b"epoch", "position", b"position", "prefix_digest", b"prefix_digest", "sampling", b"sampling", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_ids", b"committed_ids", "epoch", b"epoch", "fork_of", b"fork_of", "position", b"position", "prefix_digest", b"prefix_digest", "sampling", b"sampling", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionPoint: _TypeAlias = SessionPoint  # noqa: Y015
+
+@_typing.final
+class Progress(_message.Message):
+    """A sign of life of a replica's engine, sent beside the answers of a stream of rounds at least every second while a
+    request of that stream waits for its answer. A caller tells a busy replica from a hung one by it: one whose
+    `num_steps` does not grow for many times `longest_step_ns`, or that sends nothing at all, is hung.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUM_STEPS_FIELD_NUMBER: _builtins.int
+    LONGEST_STEP_NS_FIELD_NUMBER: _builtins.int
+    NUM_WAITING_FIELD_NUMBER: _builtins.int
+    NUM_AVAILABLE_BLOCKS_FIELD_NUMBER: _builtins.int
+    NUM_BLOCKS_FIELD_NUMBER: _builtins.int
+    num_steps: _builtins.int
+    """Forward passes that the engine has run since its start."""
+    longest_step_ns: _builtins.int
+    """The longest that one of the latest passes took, 0 before the first one."""
+    num_waiting: _builtins.int
+    """Works that wait for room in the KV cache or for their sequence."""
+    num_available_blocks: _builtins.int
+    """Blocks of the KV cache that could be handed out now, content that may be found again included."""
+    num_blocks: _builtins.int
+    """Blocks of the KV cache in all."""
+    def __init__(
+        self,
+        *,
+        num_steps: _builtins.int = ...,
+        longest_step_ns: _builtins.int = ...,
+        num_waiting: _builtins.int = ...,
+        num_available_blocks: _builtins.int = ...,
+        num_blocks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["longest_step_ns", b"longest_step_ns", "num_available_blocks", b"num_available_blocks", "num_blocks", b"num_blocks", "num_steps", b"num_steps", "num_waiting", b"num_waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Progress: _TypeAlias = Progress  # noqa: Y015
 
 @_typing.final
 class SamplingParameters(_message.Message):

@@ -27,7 +27,7 @@ from paceline.v1 import round_pb2 as paceline_dot_v1_dot_round__pb2
 from paceline.v1 import sampling_pb2 as paceline_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n paceline/v1/target_service.proto\x12\x0bpaceline.v1\x1a\x17paceline/v1/model.proto\x1a\x17paceline/v1/round.proto\x1a\x1apaceline/v1/sampling.proto\"\x1e\n\x1cTargetServiceGetModelRequest\"q\n\x1dTargetServiceGetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.paceline.v1.ModelInfo\x12)\n\x07replica\x18\x02 \x01(\x0b\x32\x18.paceline.v1.ReplicaInfo\"9\n\rVerifyRequest\x12(\n\x06rounds\x18\x01 \x03(\x0b\x32\x18.paceline.v1.VerifyRound\"\xbe\x01\n\x0bVerifyRound\x12(\n\x05point\x18\x01 \x01(\x0b\x32\x19.paceline.v1.SessionPoint\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x11\n\tdraft_ids\x18\x03 \x03(\r\x12\x16\n\x0emax_own_tokens\x18\x04 \x01(\r\x12\x10\n\x08stop_ids\x18\x05 \x03(\r\x12\x1b\n\x13\x64raft_distributions\x18\x06 \x03(\x0c\x12\x1c\n\x14with_prompt_logprobs\x18\x07 \x01(\x08\"<\n\x0eVerifyResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.paceline.v1.VerifyResult\"\x8f\x01\n\x0cVerifyResult\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05round\x18\x02 \x01(\x04\x12\'\n\x07verdict\x18\x03 \x01(\x0b\x32\x14.paceline.v1.VerdictH\x00\x12(\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x17.paceline.v1.RoundErrorH\x00\x42\t\n\x07outcome\"\xbd\x01\n\x07Verdict\x12\x14\n\x0cnum_accepted\x18\x01 \x01(\r\x12\x0f\n\x07own_ids\x18\x02 \x03(\r\x12(\n\x06timing\x18\x03 \x01(\x0b\x32\x18.paceline.v1.RoundTiming\x12,\n\x08logprobs\x18\x04 \x03(\x0b\x32\x1a.paceline.v1.TokenLogprobs\x12\x33\n\x0fprompt_logprobs\x18\x05 \x03(\x0b\x32\x1a.paceline.v1.TokenLogprobs\"T\n#TargetServiceReleaseSessionsRequest\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.SessionRelease\"<\n$TargetServiceReleaseSessionsResponse\x12\x14\n\x0cnum_released\x18\x01 \x01(\r2\xb1\x02\n\rTargetService\x12\x61\n\x08GetModel\x12).paceline.v1.TargetServiceGetModelRequest\x1a*.paceline.v1.TargetServiceGetModelResponse\x12\x45\n\x06Verify\x12\x1a.paceline.v1.VerifyRequest\x1a\x1b.paceline.v1.VerifyResponse(\x01\x30\x01\x12v\n\x0fReleaseSessions\x12\x30.paceline.v1.TargetServiceReleaseSessionsRequest\x1a\x31.paceline.v1.TargetServiceReleaseSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n paceline/v1/target_service.proto\x12\x0bpaceline.v1\x1a\x17paceline/v1/model.proto\x1a\x17paceline/v1/round.proto\x1a\x1apaceline/v1/sampling.proto\"\x1e\n\x1cTargetServiceGetModelRequest\"q\n\x1dTargetServiceGetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.paceline.v1.ModelInfo\x12)\n\x07replica\x18\x02 \x01(\x0b\x32\x18.paceline.v1.ReplicaInfo\"9\n\rVerifyRequest\x12(\n\x06rounds\x18\x01 \x03(\x0b\x32\x18.paceline.v1.VerifyRound\"\xbe\x01\n\x0bVerifyRound\x12(\n\x05point\x18\x01 \x01(\x0b\x32\x19.paceline.v1.SessionPoint\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x11\n\tdraft_ids\x18\x03 \x03(\r\x12\x16\n\x0emax_own_tokens\x18\x04 \x01(\r\x12\x10\n\x08stop_ids\x18\x05 \x03(\r\x12\x1b\n\x13\x64raft_distributions\x18\x06 \x03(\x0c\x12\x1c\n\x14with_prompt_logprobs\x18\x07 \x01(\x08\"e\n\x0eVerifyResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.paceline.v1.VerifyResult\x12\'\n\x08progress\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Progress\"\x8f\x01\n\x0cVerifyResult\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05round\x18\x02 \x01(\x04\x12\'\n\x07verdict\x18\x03 \x01(\x0b\x32\x14.paceline.v1.VerdictH\x00\x12(\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x17.paceline.v1.RoundErrorH\x00\x42\t\n\x07outcome\"\xbd\x01\n\x07Verdict\x12\x14\n\x0cnum_accepted\x18\x01 \x01(\r\x12\x0f\n\x07own_ids\x18\x02 \x03(\r\x12(\n\x06timing\x18\x03 \x01(\x0b\x32\x18.paceline.v1.RoundTiming\x12,\n\x08logprobs\x18\x04 \x03(\x0b\x32\x1a.paceline.v1.TokenLogprobs\x12\x33\n\x0fprompt_logprobs\x18\x05 \x03(\x0b\x32\x1a.paceline.v1.TokenLogprobs\"T\n#TargetServiceReleaseSessionsRequest\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.SessionRelease\"<\n$TargetServiceReleaseSessionsResponse\x12\x14\n\x0cnum_released\x18\x01 \x01(\r2\xb1\x02\n\rTargetService\x12\x61\n\x08GetModel\x12).paceline.v1.TargetServiceGetModelRequest\x1a*.paceline.v1.TargetServiceGetModelResponse\x12\x45\n\x06Verify\x12\x1a.paceline.v1.VerifyRequest\x1a\x1b.paceline.v1.VerifyResponse(\x01\x30\x01\x12v\n\x0fReleaseSessions\x12\x30.paceline.v1.TargetServiceReleaseSessionsRequest\x1a\x31.paceline.v1.TargetServiceReleaseSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,15 +43,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYROUND']._serialized_start=334
   _globals['_VERIFYROUND']._serialized_end=524
   _globals['_VERIFYRESPONSE']._serialized_start=526
-  _globals['_VERIFYRESPONSE']._serialized_end=586
-  _globals['_VERIFYRESULT']._serialized_start=589
-  _globals['_VERIFYRESULT']._serialized_end=732
-  _globals['_VERDICT']._serialized_start=735
-  _globals['_VERDICT']._serialized_end=924
-  _globals['_TARGETSERVICERELEASESESSIONSREQUEST']._serialized_start=926
-  _globals['_TARGETSERVICERELEASESESSIONSREQUEST']._serialized_end=1010
-  _globals['_TARGETSERVICERELEASESESSIONSRESPONSE']._serialized_start=1012
-  _globals['_TARGETSERVICERELEASESESSIONSRESPONSE']._serialized_end=1072
-  _globals['_TARGETSERVICE']._serialized_start=1075
-  _globals['_TARGETSERVICE']._serialized_end=1380
+  _globals['_VERIFYRESPONSE']._serialized_end=627
+  _globals['_VERIFYRESULT']._serialized_start=630
+  _globals['_VERIFYRESULT']._serialized_end=773
+  _globals['_VERDICT']._serialized_start=776
+  _globals['_VERDICT']._serialized_end=965
+  _globals['_TARGETSERVICERELEASESESSIONSREQUEST']._serialized_start=967
+  _globals['_TARGETSERVICERELEASESESSIONSREQUEST']._serialized_end=1051
+  _globals['_TARGETSERVICERELEASESESSIONSRESPONSE']._serialized_start=1053
+  _globals['_TARGETSERVICERELEASESESSIONSRESPONSE']._serialized_end=1113
+  _globals['_TARGETSERVICE']._serialized_start=1116
+  _globals['_TARGETSERVICE']._serialized_end=1421
 # @@protoc_insertion_point(module_scope)
