@@ -41,6 +41,10 @@ test: lint ## Lint, stub drift and every quick test (ARGS="-k engine" selects)
 test-all: lint ## As test, with the slow tests too
 	@$(BIN)/pytest -m "" $(ARGS)
 
+.PHONY: chaos
+chaos: $(REFERENCE) ## 300 faults against a cluster of real processes: every text as undisturbed (ARGS="--seed 7")
+	@$(BIN)/python -m tests.chaos.main $(ARGS)
+
 .PHONY: lint
 lint: $(REFERENCE) proto-check ## Style, types, import contracts, proto rules
 	@echo "lint: ruff"; $(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import aclosing
 from functools import partial
 
 import grpc.aio
@@ -10,8 +11,9 @@ from draft_service.requests import ProposalRequest, check_request
 from draft_service.session import DraftSession, TimedProposal
 from paceline.serving.frames import in_frame, repeated_in_frame
 from paceline.serving.replica import Replica
-from paceline.serving.round_messages import error_message, point_from, timing_message
+from paceline.serving.round_messages import error_message, point_from, progress_message, timing_message
 from paceline.serving.session_host import SessionHost
+from paceline.serving.session_table import RoundKey
 from paceline.v1 import draft_service_pb2 as messages
 from paceline.v1 import draft_service_pb2_grpc
 
@@ -35,8 +37,12 @@ class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
         self, request_iterator: AsyncIterator[messages.ProposeRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[messages.ProposeResponse]:
         """Propose draft tokens, a frame at a time."""
-        async for results in self._host.exchange(self._begin, request_iterator, self._draft_ahead):
-            yield messages.ProposeResponse(results=results)
+        exchange = self._host.exchange(self._begin, request_iterator, self._draft_ahead)
+        async with aclosing(exchange) as frames:
+            async for frame in frames:
+                yield messages.ProposeResponse(
+                    results=frame.answers, progress=progress_message(frame.progress)
+                )
 
     async def ReleaseSessions(
         self, request: messages.DraftServiceReleaseSessionsRequest, context: grpc.aio.ServicerContext
@@ -73,7 +79,7 @@ class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
         request = _request_from(message)
         check_request(request, self._host.model.info.vocabulary_size)
         answer = partial(DraftSession.propose, request=request, received_ns=received_ns)
-        timed: TimedProposal = await self._host.sessions.play(request.point, request, answer)
+        timed: TimedProposal = await self._host.play(request.point, RoundKey(message.round, request), answer)
         return messages.Proposal(
             draft_ids=timed.proposal.draft_ids,
             num_ahead_tokens=timed.proposal.num_ahead_tokens,

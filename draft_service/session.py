@@ -10,6 +10,7 @@ from draft_service.drafted_ids import DraftedIds, Extension
 from draft_service.drafting import Distributions, drafting_selector, has_distributions
 from draft_service.proposing import Proposal, drafted_ahead
 from draft_service.requests import ProposalRequest
+from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle, WorkTiming
 from paceline.errors import PacelineError
 from paceline.sampling.processing import MaskRows
@@ -40,9 +41,14 @@ class DraftSession(Session):
     """
 
     def __init__(
-        self, session_id: str, engine: ModelEngine, epoch: int, structures: StructureCompiler | None = None
+        self,
+        session_id: str,
+        engine: ModelEngine,
+        epoch: int,
+        structures: StructureCompiler | None = None,
+        fork_of: Sequence | None = None,
     ) -> None:
-        super().__init__(session_id, engine, epoch, structures)
+        super().__init__(session_id, engine, epoch, structures, fork_of)
         self._ids = DraftedIds()
         self._distributions: Distributions = {}
         self._rows_mask: MaskRows | None = None
@@ -113,7 +119,7 @@ class DraftSession(Session):
         try:
             result = await self.result_of(handle)
         except PacelineError:
-            self._ids.fall_back(handle, self.sequence.token_ids)
+            self._fall_back(handle)
             raise
         ids = (*result.selected_ids.tolist(), *result.drawn_ids.tolist())
         return TimedProposal(Proposal(ids, 0), result.timing, waited_ns)
@@ -132,6 +138,10 @@ class DraftSession(Session):
         )
         self._ids.begin(handle)
         return handle
+
+    def _fall_back(self, handle: WorkHandle) -> None:
+        """Take note that a work has failed. What was only inherited from another session is none of our ids."""
+        self._ids.fall_back(handle, self.sequence.token_ids if self.was_answered else ())
 
     def draft_ahead(self) -> None:
         """See to it that drafting goes on until the limit of the last request.
@@ -160,7 +170,7 @@ class DraftSession(Session):
             try:
                 await asyncio.wrap_future(handle.future)
             except PacelineError as error:
-                self._ids.fall_back(handle, self.sequence.token_ids)
+                self._fall_back(handle)
                 _log.debug("drafting_ahead_failed", reason=error.reason)
                 return
             is_cut_short = handle.is_finishing or len(handle.chosen_ids) < num_ids

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from orchestrator.generation import Generation
 from paceline.client.generation import GenerationEvent, TokenChunk
+from paceline.errors import PacelineError
 
 
 class ChoiceEvent(NamedTuple):
@@ -40,6 +41,16 @@ class Choices:
             running.cancel()
             await asyncio.wait([running])
 
+    async def claim(self) -> None:
+        """Own the session of a single choice already; see `Generation.claim`."""
+        if len(self._generations) == 1:
+            await self._generations[0].claim()
+
+    def interrupt(self, error: PacelineError) -> None:
+        """End every generation with an error after the round that runs."""
+        for generation in self._generations:
+            generation.interrupt(error)
+
     async def close(self) -> None:
         """Close every generation; once is enough."""
         await asyncio.gather(*(generation.close() for generation in self._generations))
@@ -56,7 +67,7 @@ class Choices:
         first = self._generations[0]
         if generation is not first:
             await self._is_prompt_computed.wait()
-            generation.prefer_target(first.target_address)
+            generation.begin_beside(first)
         async with aclosing(generation.events()) as events:
             async for event in events:
                 if isinstance(event, TokenChunk):

@@ -1,10 +1,12 @@
 """The options of the orchestrator."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
+from orchestrator.redis_address import checked_redis_url
 from paceline.serving.config import Address, Addresses, ServiceConfig
 from paceline.serving.session_point import MAX_ROUND_TOKENS
 
@@ -23,7 +25,13 @@ class OrchestratorConfig(ServiceConfig):
         Addresses, Field(description="Draft replicas; without any the target decodes alone.")
     ] = ()
     redis_url: Annotated[
-        str, Field(description="Redis that holds the sessions, redis://HOST:PORT.", min_length=1)
+        str,
+        AfterValidator(checked_redis_url),
+        Field(
+            description="Redis that holds the sessions: redis://, rediss://, unix://, redis+sentinel:// or "
+            "redis+cluster://; docs/redis.md has examples. Better in the environment where it has a password.",
+            min_length=1,
+        ),
     ]
     prefix: Annotated[str, Field(description="What every key in Redis starts with.", min_length=1)] = (
         "paceline"
@@ -95,9 +103,41 @@ class OrchestratorConfig(ServiceConfig):
     lease_seconds: Annotated[
         float, Field(description="Seconds after its last change that a session is ours.", gt=0)
     ] = 10.0
+    redis_patience_seconds: Annotated[
+        float, Field(description="Seconds that rounds wait for a Redis that is gone.", ge=0)
+    ] = 30.0
+    handover_seconds: Annotated[
+        float,
+        Field(
+            description="Seconds that generations may go on after SIGTERM, before their clients are sent elsewhere.",
+            ge=0,
+        ),
+    ] = 5.0
+    token_key_file: Annotated[
+        Path | None,
+        Field(
+            description="File with a secret of at least 32 bytes that signs rollback tokens, the same for all "
+            "orchestrators; one is drawn and kept in Redis if not given."
+        ),
+    ] = None
     redis_timeout_seconds: Annotated[
         float, Field(description="Seconds that one attempt at a Redis command may take.", gt=0)
     ] = 1.0
     redis_retries: Annotated[
         int, Field(description="Further attempts after a Redis command failed.", ge=0)
     ] = 3
+
+    replica_silence_seconds: Annotated[
+        float,
+        Field(
+            description="Seconds without any sign of life after which a replica that owes an answer is gone.",
+            gt=0,
+        ),
+    ] = 2.0
+    replica_stall_seconds: Annotated[
+        float,
+        Field(description="Least seconds without a forward pass after which such a replica is gone.", gt=0),
+    ] = 3.0
+    admission_wait_seconds: Annotated[
+        float, Field(description="Seconds that a round waits for room where all targets are full.", ge=0)
+    ] = 30.0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from paceline.errors import InvalidRequestError, PacelineError
+from paceline.serving.errors import StaleEpochError
 
 
 class EmptyPromptError(InvalidRequestError):
@@ -33,6 +34,66 @@ class ModelNotServedError(PacelineError):
         )
 
 
+class InvalidRollbackTokenError(InvalidRequestError):
+    """A rollback token is forged, cut short or of another installation."""
+
+    reason = "INVALID_ROLLBACK_TOKEN"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"the rollback token is not valid: {cause}; send one as it came, or begin a new generation",
+            field="continuation.rollback_token",
+        )
+
+
+class StaleRollbackTokenError(PacelineError):
+    """A rollback token names a point that its session no longer has (`session_id`, `position`)."""
+
+    reason = "STALE_ROLLBACK_TOKEN"
+
+    def __init__(self, session_id: str, position: int) -> None:
+        super().__init__(
+            f"the session {session_id} was rewound or changed and no longer has this point at {position}; "
+            "use a token that came later, or begin a new generation",
+            session_id=session_id,
+            position=position,
+        )
+
+
+class SessionNotFoundError(PacelineError):
+    """There is no such session, or it has expired (`session_id`)."""
+
+    reason = "SESSION_NOT_FOUND"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"there is no session {session_id}: it has expired, or Redis has lost it; begin a new generation",
+            session_id=session_id,
+        )
+
+
+class SessionMovedError(StaleEpochError):
+    """A session went on between reading its record and taking it over (`session_id`); read it again."""
+
+
+class SessionLostError(PacelineError):
+    """Redis does not hold what it had acknowledged of a session (`session_id`, `code`); its owner can put it back."""
+
+    reason = "SESSION_STORE_UNAVAILABLE"
+
+
+class SessionCancelledError(PacelineError):
+    """An operator has ended the session (`session_id`)."""
+
+    reason = "SESSION_CANCELLED"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"the session {session_id} was cancelled by an operator; begin a new generation",
+            session_id=session_id,
+        )
+
+
 class NoTargetReplicaError(PacelineError):
     """No replica of the target is ready (`addresses`)."""
 
@@ -46,9 +107,15 @@ class SessionStoreUnavailableError(PacelineError):
 
 
 class ReplicaUnavailableError(PacelineError):
-    """A replica did not answer a round and may not have got it (`address`); another one may be asked."""
+    """A replica did not answer a round and may not have got it (`address`); another one may be asked.
 
-    reason = "REPLICA_UNAVAILABLE"
+    `reason` is CONNECTION_LOST, SILENT or NOT_CONNECTED, or what the replica said itself: DRAINING, ENGINE_FAILED,
+    MODEL_NOT_READY or SUPERSEDED.
+    """
+
+    def __init__(self, reason: str, message: str, **facts: object) -> None:
+        super().__init__(message, **facts)
+        self.reason = reason  # pyright: ignore[reportAttributeAccessIssue], of this loss, not of the class
 
 
 class BrokenContractError(PacelineError):

@@ -6,6 +6,7 @@ from paceline.client.generation import (
     GenerationEvent,
     GenerationStarted,
     GenerationSummary,
+    RecoverySummary,
     TokenChunk,
     TokenOrigin,
 )
@@ -17,6 +18,7 @@ _ORIGINS = {
     TokenOrigin.BONUS: messages.TOKEN_ORIGIN_BONUS,
     TokenOrigin.TARGET: messages.TOKEN_ORIGIN_TARGET,
     TokenOrigin.PROMPT: messages.TOKEN_ORIGIN_PROMPT,
+    TokenOrigin.REPLAYED: messages.TOKEN_ORIGIN_REPLAYED,
 }
 _FINISH_REASONS = {
     FinishReason.STOP: messages.FINISH_REASON_STOP,
@@ -35,6 +37,8 @@ def event_message(event: GenerationEvent, choice: int) -> messages.GenerateRespo
                     num_prompt_tokens=event.num_prompt_tokens,
                     model=event.model,
                     seed=event.seed,
+                    position=event.position,
+                    rollback_token=event.rollback_token,
                 ),
                 choice=choice,
             )
@@ -51,6 +55,7 @@ def _chunk(chunk: TokenChunk) -> messages.TokenChunk:
         text=chunk.text,
         round=chunk.round,
         num_accepted=chunk.num_accepted,
+        rollback_token=chunk.rollback_token,
     )
 
 
@@ -99,4 +104,18 @@ def _summary(summary: GenerationSummary) -> messages.GenerationSummary:
         ),
         stop_text=summary.stop_text,
         stop_id=summary.stop_id,
+        recovery=_recovery(summary.recovery),
+        rollback_token=summary.rollback_token,
+    )
+
+
+def _recovery(recovery: RecoverySummary) -> messages.RecoverySummary:
+    return messages.RecoverySummary(
+        num_failovers=recovery.num_failovers,
+        num_rebuilt_tokens=recovery.num_rebuilt_tokens,
+        num_replayed_tokens=recovery.num_replayed_tokens,
+        num_restored_records=recovery.num_restored_records,
+        detection_seconds=recovery.detection_seconds,
+        takeover_seconds=recovery.takeover_seconds,
+        rebuild_seconds=recovery.rebuild_seconds,
     )

@@ -7,52 +7,65 @@ and a chunk is let out to the client only when its commit is acknowledged. docs/
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-import structlog
-
 from orchestrator.circuit_breaker import CircuitBreaker
-from orchestrator.commit_line import Acknowledgement, CommitLine
+from orchestrator.commit_line import Acknowledgement
 from orchestrator.config import OrchestratorConfig
 from orchestrator.draft_length import DraftLength
 from orchestrator.draft_planner import DraftPlanner
+from orchestrator.errors import RoundFailedError, SessionCancelledError, StaleRollbackTokenError
 from orchestrator.generated_round import GeneratedRound
 from orchestrator.generation_task import GenerationTask
+from orchestrator.lease_keeper import LeaseKeeper
 from orchestrator.measurements import Measurements
 from orchestrator.outbox import Outbox
+from orchestrator.ownership import Ownership, OwnershipSettings
 from orchestrator.pool import DraftPool, TargetPool
 from orchestrator.prompt_lookup import PromptLookup
+from orchestrator.rollback_token import RollbackToken, TokenSigner
 from orchestrator.rounds import Proposal, RoundTiming, Verdict
 from orchestrator.session import Session
 from orchestrator.session_draft import NoProposal, SessionDraft
-from orchestrator.session_record import CacheOwner, Commit, NewSession, SessionOwners, SessionStatus
+from orchestrator.session_record import CacheOwner, SessionOwners, SessionStatus
 from orchestrator.session_store import SessionStore
 from orchestrator.session_target import FailoverSettings, SessionTarget
 from orchestrator.stopping import Finish, cut
-from orchestrator.transcript import Transcript, echo_chunk
-from paceline.client.generation import Drafter, FinishReason, GenerationEvent, GenerationStarted, TokenChunk
+from orchestrator.transcript import Transcript, echo_chunk, without_sent
+from paceline.client.generation import (
+    Drafter,
+    FinishReason,
+    GenerationEvent,
+    GenerationStarted,
+    RecoverySummary,
+    TokenChunk,
+    TokenOrigin,
+)
 from paceline.errors import PacelineError
 from paceline.models.tokenizer import Tokenizer
+from paceline.serving.errors import StaleEpochError
 from paceline.serving.session_point import PrefixDigester
 
 _NO_TIME = RoundTiming(0.0, 0.0, 0)
 
-_log = structlog.get_logger()
-
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all generations of an orchestrator share."""
+    """What all generations of an orchestrator share; `name` is that of the process, in records of sessions."""
 
     config: OrchestratorConfig
     store: SessionStore
     targets: TargetPool
     drafts: DraftPool
+    leases: LeaseKeeper
+    signer: TokenSigner
+    name: str
 
 
 class Generation:
-    """One session from its prompt ids to its summary.
+    """One session from where it begins to its summary.
 
     `events` is what the client sees; `close` must follow it, however it ended.
     """
@@ -64,11 +77,11 @@ class Generation:
         tokenizer: Tokenizer,
         measurements: Measurements,
     ) -> None:
-        config = surroundings.config
+        config, start = surroundings.config, task.start
         self._task = task
-        self._config = config
-        self._store = surroundings.store
-        self._session = Session(uuid.uuid4().hex, 1, task.sampling, list(task.prompt_ids))
+        self._surroundings = surroundings
+        session_id = start.taken.session_id if start.taken is not None else uuid.uuid4().hex
+        self._session = Session(session_id, 1, task.sampling, list(start.ids), start.fork_of)
         self._draft = SessionDraft(
             self._session,
             surroundings.drafts,
@@ -80,70 +93,113 @@ class Generation:
             self._session,
             surroundings.targets,
             FailoverSettings(
-                config.target_deadline_seconds, config.failover_wait_seconds, config.max_failovers
+                config.target_deadline_seconds,
+                config.failover_wait_seconds,
+                config.max_failovers,
+                config.admission_wait_seconds,
             ),
-            self._take_over,
+            self._hand_over,
         )
-        self._digester = PrefixDigester()
-        self._commits = CommitLine(self._commit_to_store, config.max_uncommitted_rounds)
+        self._ownership = Ownership(
+            self._session,
+            task,
+            surroundings.store,
+            OwnershipSettings(
+                surroundings.name, config.max_uncommitted_rounds, config.redis_patience_seconds
+            ),
+        )
+        self._digester = PrefixDigester()  # of the points that the client has
         self._outbox: Outbox[TokenChunk] = Outbox(config.max_unsent_rounds)
         self._tokenizer = tokenizer
         self._transcript = Transcript(tokenizer, task.stop_texts, len(task.prompt_ids))
         self._planner = DraftPlanner(task.speculation, config.max_ahead_tokens)
         self._lookup = PromptLookup()
         self._measurements = measurements
+        self._num_replayed_tokens = 0
         self._round = 0
         self._round_started_at = 0.0
         self._finish: Finish | None = None
         self._rounds: asyncio.Task[None] | None = None
-        self._status_if_closed = SessionStatus.CANCELLED
+        self._interruption: PacelineError | None = None
+        self._status_if_closed: SessionStatus | None = SessionStatus.SUSPENDED
         self._preferred_target: str | None = None
-        self._is_stored = False
-        self._is_finished = False
         self._is_closed = False
+
+    @property
+    def session_id(self) -> str:
+        """The session."""
+        return self._session.session_id
 
     @property
     def target_address(self) -> str | None:
         """Where the target replica is that serves the session now."""
         return self._target.address
 
-    def prefer_target(self, address: str | None) -> None:
-        """Have the session begin at this target replica if it can be used then: it holds the prompt already."""
-        self._preferred_target = address
+    def begin_beside(self, other: "Generation") -> None:
+        """Have the session begin at the target of another one with the same prompt, and share its cache."""
+        self._preferred_target = other.target_address
+        self._session.fork_of = other.session_id
+
+    def interrupt(self, error: PacelineError) -> None:
+        """End the rounds with an error after the one that runs; its tokens still go out, and the caches stay."""
+        self._interruption = error
+
+    async def claim(self) -> None:
+        """Choose the replicas and own the session in Redis, before any replica hears of it; `events` does it otherwise.
+
+        Raises NoTargetReplicaError, SessionMovedError, SessionCancelledError or SessionStoreUnavailableError.
+        """
+        start = self._task.start
+        target = self._target.bind(
+            self._preferred_target, preferred_replica_id=start.target_replica_id or None
+        )
+        if self._task.speculation.drafter is Drafter.MODEL:
+            self._draft.bind(preferred_replica_id=start.draft_replica_id or None)
+        started_at = time.monotonic()
+        await self._ownership.claim(SessionOwners(target, self._draft.owner))
+        self._measurements.note_commit(time.monotonic() - started_at)
 
     async def events(self) -> AsyncGenerator[GenerationEvent]:
         """Yield what the client gets; raises the error that ended the rounds, after all that was committed."""
-        await self._create()
-        session = self._session
-        yield GenerationStarted(
-            session.session_id, len(self._task.prompt_ids), self._task.model, session.sampling.seed
-        )
-        self._rounds = asyncio.create_task(self._run_rounds())
-        self._rounds.add_done_callback(self._end_outbox)
-        async for chunk in self._outbox:
-            self._measurements.note_sent()
-            yield chunk
+        if not self._ownership.is_claimed:
+            await self.claim()
+        yield self._started()
+        with ExitStack() as stack:
+            stack.enter_context(self._surroundings.leases.holding(self._session, self._lose))
+            self._rounds = asyncio.create_task(self._run_rounds())
+            self._rounds.add_done_callback(self._end_outbox)
+            async for chunk in self._outbox:
+                self._measurements.note_sent(chunk)
+                yield chunk
         assert self._finish is not None
         num_prompt_tokens = len(self._task.prompt_ids)
-        yield self._measurements.summary(
-            self._finish, num_prompt_tokens, len(session.ids) - num_prompt_tokens
+        summary = self._measurements.summary(
+            self._finish, num_prompt_tokens, len(self._session.ids) - num_prompt_tokens
         )
+        yield replace(summary, recovery=self._recovery(), rollback_token=self._token(len(self._session.ids)))
 
     async def close(self) -> None:
-        """Stop the rounds, free the caches, and mark a session in Redis that has not finished; once is enough."""
+        """Stop the rounds, give the session up in Redis and, unless it may soon go on here, free its caches.
+
+        Once is enough.
+        """
         if self._is_closed:
             return
         self._is_closed = True
         if self._rounds is not None:
             self._rounds.cancel()
             await asyncio.wait([self._rounds])
-        await self._draft.close()
-        self._target.close()
-        await self._commits.close()
-        await self._mark_if_unfinished()
+        # The next turn of a session that has finished, or been handed over, finds its caches where they are.
+        keeps_caches = self._finish is not None or self._interruption is not None
+        await self._draft.close(keeps_cache=keeps_caches)
+        self._target.close(keeps_cache=keeps_caches)
+        await self._ownership.close(self._status_if_closed)
 
     async def _run_rounds(self) -> None:
+        await self._replay()
         while self._finish is None:
+            if self._interruption is not None:
+                raise self._interruption
             proposal = await self._propose()
             verdict = await self._verify(proposal)
             generated = self._advance(proposal, verdict)
@@ -181,18 +237,51 @@ class Generation:
         """Have the target choose what comes next, another replica of it if the first one goes away."""
         num_draft_ids = len(proposal.draft_ids) if proposal is not None else 0
         started_at = time.monotonic()
-        verdict = await self._target.verify(
-            self._round, proposal, with_prompt_logprobs=self._needs_prompt_logprobs
-        )
+        try:
+            verdict = await self._ask_target(proposal)
+        except RoundFailedError as error:
+            if error.reason != StaleEpochError.reason:
+                raise
+            await self._assert_ownership(error)
+            verdict = await self._ask_target(proposal)
         ended_at = time.monotonic()
         self._measurements.note_verdict(ended_at - started_at, num_draft_ids, verdict)
         if self._round > 0:
             self._planner.note(num_draft_ids, verdict.num_accepted, ended_at - self._round_started_at)
         return verdict
 
-    @property
-    def _needs_prompt_logprobs(self) -> bool:
-        return self._round == 0 and self._task.echo and self._task.sampling.num_logprobs is not None
+    async def _ask_target(self, proposal: Proposal | None) -> Verdict:
+        needs_prompt_logprobs = (
+            self._round == 0 and self._task.echo and self._task.sampling.num_logprobs is not None
+        )
+        return await self._target.verify(self._round, proposal, with_prompt_logprobs=needs_prompt_logprobs)
+
+    async def _assert_ownership(self, refusal: RoundFailedError) -> None:
+        """Go above the epoch that a replica knows, if Redis, which may have lost writes, says that we are the owner.
+
+        Raises StaleEpochError where we are not.
+        """
+        known_epoch = int(str(refusal.facts.get("known_epoch", 0)))
+        owners = SessionOwners(self._target.owner, self._draft.owner)
+        await self._ownership.hand_over(owners, at_least_epoch=known_epoch)
+
+    async def _replay(self) -> None:
+        """Write down what the session has generated before, and send what the client has not got of it."""
+        start, prompt_ids = self._task.start, self._task.prompt_ids
+        old_ids: Sequence[int] = start.ids[len(prompt_ids) :]
+        if not old_ids:
+            return
+        if start.is_resumed:
+            self._finish = cut(old_ids, len(prompt_ids), self._task.stop_rules).finish
+        for token_id in old_ids:
+            stop_text = self._transcript.append(token_id, TokenOrigin.REPLAYED)
+            if stop_text is not None and start.is_resumed:
+                self._finish = Finish(FinishReason.STOP, stop_text=stop_text)
+        is_last = self._finish is not None
+        if is_last:
+            self._status_if_closed = SessionStatus.FINISHED  # it runs since it was taken over
+        chunk = self._transcript.take(0, is_last=is_last)
+        self._num_replayed_tokens = await self._send(chunk, _acknowledged())
 
     def _advance(self, proposal: Proposal | None, verdict: Verdict) -> GeneratedRound:
         """Append what the verdict adds to the session, cut where the generation ends."""
@@ -209,7 +298,15 @@ class Generation:
         self._finish = generated.finish
         ids.extend(generated.ids)
         self._round += 1
+        self._check_digest()
         return generated
+
+    def _check_digest(self) -> None:
+        """See to it that what the client has, and Redis had lost, was generated again as it was."""
+        start, ids = self._task.start, self._session.ids
+        is_passed = start.digest is not None and len(ids) >= start.position
+        if is_passed and PrefixDigester().digest(ids, start.position) != start.digest:
+            raise StaleRollbackTokenError(self._session.session_id, start.position)
 
     def _write_down(self, generated: GeneratedRound, verdict: Verdict) -> GeneratedRound:
         """Add a round to the transcript, and cut it after the id that completes a stop text."""
@@ -225,13 +322,11 @@ class Generation:
         """Send a round on its way to Redis; waits only while too many are on it."""
         started_at = time.monotonic()
         status = SessionStatus.RUNNING if generated.finish is None else SessionStatus.FINISHED
-        digest = self._digester.digest(self._session.ids, len(self._session.ids))
-        acknowledged = await self._commits.submit(
-            Commit(generated.position, tuple(generated.ids), digest, status)
-        )
+        acknowledged = await self._ownership.commit(generated.position, generated.ids, status)
         if generated.finish is not None:
             await asyncio.wait([acknowledged])
-            self._is_finished = acknowledged.exception() is None
+            if acknowledged.exception() is None:
+                self._status_if_closed = None
         self._measurements.note_commit(time.monotonic() - started_at)
         return acknowledged
 
@@ -239,53 +334,83 @@ class Generation:
         """Hand tokens to the client, to be sent when Redis has them; waits while the client is far behind."""
         if generated.round == 0 and self._task.echo:
             prompt = echo_chunk(self._tokenizer, self._task.prompt_ids, verdict.prompt_logprobs)
-            await self._outbox.put(prompt, acknowledged)
+            await self._send(prompt, acknowledged)
         chunk = self._transcript.take(generated.round, is_last=generated.finish is not None)
-        if chunk is not None:
-            await self._outbox.put(chunk, acknowledged)
+        await self._send(chunk, acknowledged)
 
-    async def _create(self) -> None:
-        """Choose a target and make the session in Redis, before any replica hears of it."""
-        target = self._target.bind(self._preferred_target)
-        if self._task.speculation.drafter is Drafter.MODEL:
-            self._draft.bind()
-        started_at = time.monotonic()
-        await self._store.create(self._new_session(SessionOwners(target, self._draft.owner)))
-        self._measurements.note_commit(time.monotonic() - started_at)
-        self._is_stored = True
+    async def _send(self, chunk: TokenChunk | None, acknowledged: Acknowledgement) -> int:
+        """Queue what the client has not got yet of a chunk, and return how many tokens that is."""
+        new = without_sent(chunk, self._task.start.position) if chunk is not None else None
+        if new is None:
+            return 0
+        token = self._token(new.position + len(new.tokens))
+        await self._outbox.put(replace(new, rollback_token=token), acknowledged)
+        return len(new.tokens)
 
-    def _new_session(self, owners: SessionOwners) -> NewSession:
+    def _token(self, position: int) -> str:
         session = self._session
-        return NewSession(
-            session.session_id,
-            session.epoch,
-            self._task.model,
-            self._task.prompt_ids,
-            self._digester.digest(session.ids, len(session.ids)),
-            session.sampling,
-            owners,
+        digest = self._digester.digest(session.ids, position)
+        return self._surroundings.signer.write(
+            RollbackToken(session.session_id, session.epoch, position, digest)
         )
 
-    async def _take_over(self, target: CacheOwner) -> None:
-        """Make a process the target of the session, under a new epoch; what is on its way to Redis comes first."""
-        await self._commits.drain()
-        session, owners = self._session, SessionOwners(target, self._draft.owner)
-        session.epoch = await self._store.acquire(session.session_id, session.epoch, owners)
+    def _started(self) -> GenerationStarted:
+        task, session = self._task, self._session
+        start = task.start
+        return GenerationStarted(
+            session.session_id,
+            len(task.prompt_ids),
+            task.model,
+            session.sampling.seed,
+            position=start.position,
+            rollback_token=self._first_token(),
+        )
 
-    async def _commit_to_store(self, commit: Commit) -> None:
-        await self._store.commit(self._session.session_id, self._session.epoch, commit)
+    def _first_token(self) -> str:
+        """Name the point where the stream begins; a point before the prompt's end would echo it no more."""
+        start, session = self._task.start, self._session
+        if start.position == 0:
+            return ""
+        if start.digest is not None:
+            point = RollbackToken(session.session_id, session.epoch, start.position, start.digest)
+            return self._surroundings.signer.write(point)
+        return self._token(start.position)
+
+    def _recovery(self) -> RecoverySummary:
+        recovery = self._target.recovery
+        return RecoverySummary(
+            dict(recovery.num_failovers),
+            recovery.num_rebuilt_tokens,
+            self._num_replayed_tokens,
+            self._ownership.num_restored,
+            recovery.detection_seconds,
+            recovery.takeover_seconds,
+            recovery.rebuild_seconds,
+        )
+
+    async def _hand_over(self, target: CacheOwner) -> None:
+        """Make a process the target of the session, under a new epoch."""
+        await self._ownership.hand_over(SessionOwners(target, self._draft.owner))
+
+    def _lose(self, error: PacelineError) -> None:
+        """End the rounds at once: somebody else owns the session."""
+        self._ownership.lose()
+        self._outbox.close(error)
+        if self._rounds is not None:
+            self._rounds.cancel()
 
     def _end_outbox(self, rounds: asyncio.Task[None]) -> None:
         error = None if rounds.cancelled() else rounds.exception()
-        if error is not None:
+        if isinstance(error, StaleEpochError | SessionCancelledError):
+            self._ownership.lose()
+        if error is not None and error is not self._interruption:
             self._status_if_closed = SessionStatus.FAILED
-        self._outbox.close(error)
+        if not rounds.cancelled():
+            self._outbox.close(error)
 
-    async def _mark_if_unfinished(self) -> None:
-        if not self._is_stored or self._is_finished:
-            return
-        session = self._session
-        try:
-            await self._store.finish(session.session_id, session.epoch, self._status_if_closed)
-        except PacelineError as error:
-            _log.warning("session_not_marked", session_id=session.session_id, reason=error.reason)
+
+def _acknowledged() -> Acknowledgement:
+    """Return the acknowledgement of what Redis has already."""
+    acknowledgement: Acknowledgement = asyncio.get_running_loop().create_future()
+    acknowledgement.set_result(None)
+    return acknowledgement

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from orchestrator.start import Start
 from orchestrator.stopping import StopRules
 from orchestrator.transcript import StopTexts
 from paceline.client.generation import Drafter, SpeculationMode
@@ -31,7 +32,8 @@ class GenerationTask:
 
     Attributes:
         model: Name of the model that answers.
-        prompt_ids: At least one id, each in the vocabulary.
+        prompt_ids: At least one id, each in the vocabulary; what follows them is output.
+        start: Where the rounds begin.
         stop_rules: When to end.
         stop_texts: Texts that end it too.
         speculation: Where draft tokens come from.
@@ -43,6 +45,7 @@ class GenerationTask:
 
     model: str
     prompt_ids: tuple[int, ...]
+    start: Start
     stop_rules: StopRules
     stop_texts: StopTexts
     speculation: SpeculationPlan

@@ -12,6 +12,8 @@ from paceline.client.generation import (
     GenerationSummary,
     GenerationTiming,
     SpeculationSummary,
+    TokenChunk,
+    TokenOrigin,
     Usage,
 )
 
@@ -55,6 +57,7 @@ class Measurements:
         self._queue_seconds = 0.0
         self._network_seconds = 0.0
         self._commit_seconds = 0.0
+        self._num_sent_tokens = 0
 
     def note_proposal(self, elapsed: float, outcome: Proposal | NoProposal) -> None:
         """Note what a round that wanted a draft got, and how many seconds it waited for it."""
@@ -91,8 +94,9 @@ class Measurements:
         """Note how many seconds the rounds waited for Redis."""
         self._commit_seconds += elapsed
 
-    def note_sent(self) -> None:
+    def note_sent(self, chunk: TokenChunk) -> None:
         """Note that tokens are about to be sent."""
+        self._num_sent_tokens += sum(one.origin is not TokenOrigin.PROMPT for one in chunk.tokens)
         if self._first_sent_at is None:
             self._first_sent_at = time.monotonic()
 
@@ -107,7 +111,7 @@ class Measurements:
             finish.reason,
             usage,
             self._speculation(),
-            self._timing(num_completion_tokens),
+            self._timing(),
             finish.stop_text,
             finish.stop_id,
         )
@@ -127,13 +131,15 @@ class Measurements:
             tuple(self._num_rounds_per_draft_length[length] for length in range(longest + 1)),
         )
 
-    def _timing(self, num_tokens: int) -> GenerationTiming:
-        assert self._first_sent_at is not None, "every generation sends at least one token"
+    def _timing(self) -> GenerationTiming:
         now = time.monotonic()
-        num_later_tokens = num_tokens - 1
+        first_sent_at = (
+            self._first_sent_at if self._first_sent_at is not None else now
+        )  # nothing was left to send
+        num_later_tokens = max(0, self._num_sent_tokens - 1)
         return GenerationTiming(
-            self._first_sent_at - self._received_at,
-            (now - self._first_sent_at) / num_later_tokens if num_later_tokens else 0.0,
+            first_sent_at - self._received_at,
+            (now - first_sent_at) / num_later_tokens if num_later_tokens else 0.0,
             now - self._received_at,
             self._draft_seconds,
             self._verify_seconds,

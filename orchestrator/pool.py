@@ -1,8 +1,9 @@
 """The replicas of one kind that this orchestrator may use."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Generic, TypeVar
 
 import grpc.aio
@@ -10,13 +11,19 @@ import structlog
 
 from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.errors import VocabularyMismatchError, WrongModelError
+from orchestrator.prefix_map import PrefixMap
 from orchestrator.replica import ReconnectSettings, Replica
-from orchestrator.replica_choice import ReplicaLoad, least_loaded
+from orchestrator.replica_choice import ReplicaCandidate, best_replica
 from orchestrator.replica_client import ReplicaClient, ReplicaDescription
+from orchestrator.replica_liveness import LivenessLimits
 from orchestrator.rounds import Proposal, ProposalRequest, Verdict, VerifyRound
+from orchestrator.session_record import CacheOwner
 
 Request = TypeVar("Request", VerifyRound, ProposalRequest)
 Answer = TypeVar("Answer")
+
+# A replica becomes usable by itself when its breaker's cool-down ends, which nothing announces.
+_LOOK_SECONDS = 0.05
 
 _log = structlog.get_logger()
 
@@ -38,10 +45,12 @@ class ReplicaPool(Generic[Request, Answer]):
         vocabulary_sha256: str,
         make_breaker: Callable[[], CircuitBreaker],
         reconnect: ReconnectSettings,
+        limits: LivenessLimits = LivenessLimits(),  # noqa: B008, frozen
     ) -> None:
         self._replicas = {
-            address: Replica(address, make_client, make_breaker(), reconnect) for address in addresses
+            address: Replica(address, make_client, make_breaker(), reconnect, limits) for address in addresses
         }
+        self._prefixes = PrefixMap()
         self._vocabulary_sha256 = vocabulary_sha256
         self._first: ReplicaDescription | None = None
         self._gained = asyncio.Event()
@@ -69,27 +78,46 @@ class ReplicaPool(Generic[Request, Answer]):
         """What the ready replicas are."""
         return [one.description for one in self._replicas.values() if one.description is not None]
 
-    def choose(self, preferred_address: str | None = None) -> Replica[Request, Answer] | None:
-        """Return a replica for a session, the preferred one if it is usable; None where none is usable now."""
-        preferred = self._replicas.get(preferred_address or "")
-        if preferred is not None and preferred.is_usable:
-            return preferred
-        loads = [
-            ReplicaLoad(one.address, one.num_sessions) for one in self._replicas.values() if one.is_usable
-        ]
-        chosen = least_loaded(loads)
-        return self._replicas[chosen.address] if chosen is not None else None
+    def choose(
+        self,
+        preferred_address: str | None = None,
+        *,
+        preferred_replica_id: str | None = None,
+        ids: Sequence[int] = (),
+        avoid: Collection[str] = (),
+    ) -> Replica[Request, Answer] | None:
+        """Return a replica for a session; None where none is usable now.
+
+        That is the one at the preferred address if it is usable, else what `best_replica` says of the replica with
+        the preferred id and of those that computed the beginning of `ids` lately; never one at an address to avoid.
+        """
+        usable = [one for one in self._replicas.values() if one.is_usable and one.address not in avoid]
+        chosen = next((one for one in usable if one.address == preferred_address), None)
+        if chosen is None:
+            best = best_replica(self._candidates(usable, preferred_replica_id, ids))
+            chosen = self._replicas[best.address] if best is not None else None
+        if chosen is not None:
+            chosen.breaker.begin(time.monotonic())
+        return chosen
+
+    def remember(self, ids: Sequence[int], owner: CacheOwner) -> None:
+        """Note that a process has computed ids, for later choices."""
+        self._prefixes.remember(ids, owner)
 
     @property
     def reason_for_none(self) -> str:
         """Why there is no replica to choose, in the words of `num_degraded_rounds`."""
         return "VOCABULARY_MISMATCH" if self._has_mismatch else "NO_DRAFT_REPLICA"
 
-    async def wait_for_one(self) -> Replica[Request, Answer]:
-        """Return a replica for a session as soon as one is usable."""
-        while (replica := self.choose()) is None:
+    async def wait_for_one(
+        self, *, ids: Sequence[int] = (), avoid: Collection[str] = ()
+    ) -> Replica[Request, Answer]:
+        """Return a replica for a session as soon as one is usable, one to avoid only where no other is."""
+        while (replica := self.choose(ids=ids, avoid=avoid) or self.choose(ids=ids)) is None:
             self._gained.clear()
-            await self._gained.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._gained.wait()
         return replica
 
     def admit(self, description: ReplicaDescription) -> None:
@@ -108,6 +136,23 @@ class ReplicaPool(Generic[Request, Answer]):
     def gained(self) -> None:
         """Wake those who wait for a replica."""
         self._gained.set()
+
+    def _candidates(
+        self, usable: Sequence[Replica[Request, Answer]], preferred_replica_id: str | None, ids: Sequence[int]
+    ) -> list[ReplicaCandidate]:
+        now = time.monotonic()
+        lengths = self._prefixes.lengths(ids) if len(usable) > 1 else {}
+        return [
+            ReplicaCandidate(
+                one.address,
+                one.num_sessions,
+                one.pulse.num_available_blocks(now),
+                lengths.get(one.description.owner, 0),
+                one.description.owner.replica_id == preferred_replica_id,
+            )
+            for one in usable
+            if one.description is not None
+        ]
 
 
 TargetPool = ReplicaPool[VerifyRound, Verdict]

@@ -1,6 +1,10 @@
 """The orchestrator from start to end."""
 
 import asyncio
+import hashlib
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,17 +15,27 @@ from orchestrator.closings import Closings
 from orchestrator.config import OrchestratorConfig
 from orchestrator.errors import SessionStoreUnavailableError
 from orchestrator.generation import Surroundings
+from orchestrator.lease_keeper import LeaseKeeper
 from orchestrator.pool import DraftPool, TargetPool
 from orchestrator.replica import ReconnectSettings
 from orchestrator.replica_client import DraftClient, TargetClient
+from orchestrator.replica_liveness import LivenessLimits
+from orchestrator.rollback_token import KEY_BYTES, TokenSigner
 from orchestrator.server import PatientServer
 from orchestrator.servicer import OrchestratorServicer
+from orchestrator.session_servicer import SessionServicer
 from orchestrator.session_store import SessionStore, StoreSettings
+from paceline.errors import ConfigError
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
 from paceline.serving.config import prepared_directory
 from paceline.serving.server import Service
-from paceline.v1 import orchestrator_service_pb2, orchestrator_service_pb2_grpc
+from paceline.v1 import (
+    orchestrator_service_pb2,
+    orchestrator_service_pb2_grpc,
+    session_service_pb2,
+    session_service_pb2_grpc,
+)
 
 _REDIS_POLL_SECONDS = 0.5
 
@@ -34,12 +48,74 @@ async def serve(config: OrchestratorConfig) -> None:
     targets, drafts = pools(config, tokenizer.vocabulary_hash)
     draining, closings = asyncio.Event(), Closings()
     async with SessionStore.connect(store_settings(config)) as store:
-        surroundings = Surroundings(config, store, targets, drafts)
+        surroundings = surround(config, store, targets, drafts)
         servicer = OrchestratorServicer(surroundings, tokenizer, draining, closings)
-        async with targets.connected(), drafts.connected():
-            async with PatientServer(config, [orchestrator_service(servicer)], draining) as server:
+        async with targets.connected(), drafts.connected(), upkeep(surroundings):
+            async with PatientServer(
+                config, [orchestrator_service(servicer), session_service(store)], draining
+            ) as server:
                 await server.serve_after(_dependencies(surroundings))
             await closings.ended()
+
+
+def surround(
+    config: OrchestratorConfig, store: SessionStore, targets: TargetPool, drafts: DraftPool
+) -> Surroundings:
+    """Return what generations share; the signer gets its key in `share_key`."""
+    leases = LeaseKeeper(store, config.lease_seconds)
+    name = f"{config.replica_id}-{uuid.uuid4().hex[:8]}"  # a process that starts again is another owner
+    return Surroundings(config, store, targets, drafts, leases, TokenSigner(), name)
+
+
+@asynccontextmanager
+async def upkeep(surroundings: Surroundings) -> AsyncIterator[None]:
+    """Renew leases, and see to it that the key stays that of all orchestrators, for as long as the block runs."""
+    tasks = [asyncio.create_task(surroundings.leases.run()), asyncio.create_task(_keep_key(surroundings))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _keep_key(surroundings: Surroundings) -> None:
+    """Put the key back, until cancelled, where Redis has lost it, or take the one that others have put there."""
+    while True:
+        await asyncio.sleep(surroundings.config.lease_seconds)
+        if surroundings.signer.key is not None and surroundings.config.token_key_file is None:
+            try:
+                await share_key(surroundings)
+            except SessionStoreUnavailableError as error:
+                _log.warning("token_key_not_kept", message=error.message)
+
+
+async def share_key(surroundings: Surroundings) -> None:
+    """Give the signer the key of all orchestrators: that of the file, else the one that is kept in Redis.
+
+    Raises ConfigError, or SessionStoreUnavailableError.
+    """
+    path, signer = surroundings.config.token_key_file, surroundings.signer
+    if path is None:
+        signer.use(await surroundings.store.token_key(signer.key))
+    else:
+        signer.use(await asyncio.to_thread(_read_key, path))
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"--token-key-file {path} cannot be read: {error.strerror}", setting="token_key_file"
+        ) from error
+    if len(secret) < KEY_BYTES:
+        raise ConfigError(
+            f"--token-key-file {path} has {len(secret)} bytes and needs at least {KEY_BYTES}; "
+            f"make one with `openssl rand -hex {KEY_BYTES}`",
+            setting="token_key_file",
+        )
+    return hashlib.sha256(secret).digest()
 
 
 def orchestrator_service(servicer: OrchestratorServicer) -> Service:
@@ -50,13 +126,22 @@ def orchestrator_service(servicer: OrchestratorServicer) -> Service:
     )
 
 
+def session_service(store: SessionStore) -> Service:
+    """Return SessionService over a store."""
+    return Service(
+        session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name,
+        partial(session_service_pb2_grpc.add_SessionServiceServicer_to_server, SessionServicer(store)),
+    )
+
+
 def pools(config: OrchestratorConfig, vocabulary_sha256: str) -> tuple[TargetPool, DraftPool]:
     """Return the two pools of a configuration, not yet connected."""
     make_breaker = partial(CircuitBreaker, config.draft_cool_down_seconds, config.max_draft_cool_down_seconds)
     reconnect = ReconnectSettings()
+    limits = LivenessLimits(config.replica_silence_seconds, config.replica_stall_seconds)
     return (
-        TargetPool(config.target_addresses, TargetClient, vocabulary_sha256, make_breaker, reconnect),
-        DraftPool(config.draft_addresses, DraftClient, vocabulary_sha256, make_breaker, reconnect),
+        TargetPool(config.target_addresses, TargetClient, vocabulary_sha256, make_breaker, reconnect, limits),
+        DraftPool(config.draft_addresses, DraftClient, vocabulary_sha256, make_breaker, reconnect, limits),
     )
 
 
@@ -81,7 +166,7 @@ async def _dependencies(surroundings: Surroundings) -> None:
     await surroundings.targets.wait_for_one()
     while True:
         try:
-            return await surroundings.store.ping()
+            return await share_key(surroundings)
         except SessionStoreUnavailableError as error:
             _log.warning("waiting_for_redis", message=error.message)
         await asyncio.sleep(_REDIS_POLL_SECONDS)

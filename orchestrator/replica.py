@@ -3,8 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -12,12 +11,17 @@ from typing import Any, Generic, Protocol, TypeVar
 import grpc.aio
 import structlog
 
+from orchestrator.answer_clock import AnswerClock
 from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.errors import ReplicaUnavailableError
 from orchestrator.release_line import ReleaseLine
 from orchestrator.replica_client import ReplicaClient, ReplicaDescription, SessionRelease
+from orchestrator.replica_liveness import LivenessLimits
+from orchestrator.replica_pulse import ReplicaPulse
 from orchestrator.replica_stream import ReplicaStream
+from orchestrator.replica_watch import Loss, ReplicaWatch
 from orchestrator.rounds import ProposalRequest, VerifyRound, key_of
+from orchestrator.session_record import CacheOwner
 from paceline.errors import PacelineError
 from paceline.serving.status import error_reason
 
@@ -69,7 +73,10 @@ class Replica(Generic[Request, Answer]):
         address: HOST:PORT.
         description: What answers there; None while nothing does that the pool can use.
         breaker: Open while the replica is better left alone though it is connected.
+        pulse: The signs of life of the process that last answered there.
+        clock: How long that process takes for its answers.
         num_sessions: Sessions of this orchestrator that are bound to it.
+        num_dropped_results: Results that came from it and that nobody waited for.
     """
 
     def __init__(
@@ -78,49 +85,49 @@ class Replica(Generic[Request, Answer]):
         make_client: Callable[[grpc.aio.Channel], ReplicaClient[Request, Answer]],
         breaker: CircuitBreaker,
         settings: ReconnectSettings,
+        limits: LivenessLimits,
     ) -> None:
         self.address = address
         self.description: ReplicaDescription | None = None
         self.breaker = breaker
         self.num_sessions = 0
+        self.num_dropped_results = 0
         self._settings = settings
+        self._limits = limits
         self._make_client = make_client
         self._stream: ReplicaStream | None = None
+        self._loss = Loss("NOT_CONNECTED", "it never was")
         self._releases = ReleaseLine(address, self._send_releases)
+        self._meet(None)
 
     @property
     def is_usable(self) -> bool:
-        """Whether new sessions may be bound to it now."""
-        return self.description is not None and not self.breaker.is_open(time.monotonic())
+        """Whether sessions may be bound to it now."""
+        is_there = self.description is not None and not self._is_draining
+        return is_there and not self.breaker.is_open(time.monotonic())
 
-    @contextmanager
-    def bound(self) -> Iterator[None]:
-        """Count a session as bound to this replica for as long as the block runs."""
-        self.num_sessions += 1
-        try:
-            yield
-        finally:
-            self.num_sessions -= 1
-
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: Request, deadline_seconds: float | None = None) -> Answer:
         """Have a round answered; raises ReplicaUnavailableError, or RoundFailedError where it was refused.
+
+        A replica that has never sent progress is given up with all its rounds once one of them is unanswered after
+        `deadline_seconds`; any other as soon as it shows no progress.
 
         Cancelling it means that the session ends here: if the round has been sent, the session is released once
         more when the answer is there, because the round may have overtaken the release.
         """
-        stream, key = self._stream, key_of(request)
+        stream = self._stream
         if stream is None:
-            message = f"the replica at {self.address} is not connected"
-            raise ReplicaUnavailableError(message, address=self.address)
-        answered = stream.send(key, self._client.message(request))
+            message = f"the replica at {self.address} is not connected: {self._loss.cause}"
+            raise ReplicaUnavailableError(self._loss.reason, message, address=self.address)
+        answered = stream.send(key_of(request), self._client.message(request), deadline_seconds)
         try:
             result = await asyncio.shield(answered)
         except asyncio.CancelledError:
-            if not stream.withdraw(key):
-                release = SessionRelease(key.session_id, request.point.epoch)
+            if not stream.withdraw(answered):
+                release = SessionRelease(request.point.session_id, request.point.epoch)
                 answered.add_done_callback(partial(self._release_again, release))
             raise
-        return self._client.answer(result)
+        return self._answer(result)
 
     def release(self, session_id: str, epoch: int) -> None:
         """Have a session's cache freed soon."""
@@ -139,8 +146,8 @@ class Replica(Generic[Request, Answer]):
         wait_seconds = self._settings.first_seconds
         while True:
             try:
-                await self._connect(pool)
-                wait_seconds = self._settings.first_seconds
+                if await self._connect(pool):
+                    wait_seconds = self._settings.first_seconds
             except grpc.aio.AioRpcError as error:
                 reason, message, _ = error_reason(error)
                 _log.debug("replica_not_ready", address=self.address, reason=reason, message=message)
@@ -151,20 +158,70 @@ class Replica(Generic[Request, Answer]):
             await asyncio.sleep(random.uniform(0.5, 1.0) * wait_seconds)  # noqa: S311, jitter
             wait_seconds = min(2 * wait_seconds, self._settings.last_seconds)
 
-    async def _connect(self, pool: PoolGate) -> None:
-        """Serve rounds over one connection until it breaks."""
+    async def _connect(self, pool: PoolGate) -> bool:
+        """Serve rounds over one connection until it breaks; returns whether there was one."""
         description = await self._client.describe(self._settings.timeout_seconds)
         pool.admit(description)
+        if description.owner != self._owner:
+            self._meet(description.owner)
+        elif self._is_draining:
+            return False
+        await self._serve(description, pool)
+        return True
+
+    async def _serve(self, description: ReplicaDescription, pool: PoolGate) -> None:
+        stream = ReplicaStream(
+            self.address, self._client.open_stream(), self._client, self.pulse, self._note_growth
+        )
+        watch = ReplicaWatch(self.pulse, stream.waiting, self._limits, self._is_there)
+        self._stream, self.description = stream, description
         _log.info("replica_ready", address=self.address, replica_id=description.owner.replica_id)
-        self._stream = ReplicaStream(self.address, self._client.open_stream(), self._client)
-        self.description = description
-        self.breaker.succeed()
         pool.gained()
+        self._loss = Loss("CONNECTION_LOST", "the orchestrator closed the connection")
         try:
-            await self._stream.run()
+            self._loss = await stream.run(watch.until_hung)
         finally:
             self.description = self._stream = None
-            _log.info("replica_gone", address=self.address)
+            self.num_dropped_results += stream.num_dropped_results
+            self._note_loss(self._loss.reason)
+            stream.end(self._loss)  # those that wait learn of it when this replica is no longer chosen
+            _log.info("replica_gone", address=self.address, **self._loss._asdict())
+
+    def _meet(self, owner: CacheOwner | None) -> None:
+        """Forget what was learnt of the process before this one."""
+        now = time.monotonic()
+        self._owner = owner
+        self.pulse = ReplicaPulse(now, now)
+        self.clock = AnswerClock()
+        self.breaker.succeed()
+        self._is_draining = self._was_given_up = False
+
+    def _answer(self, result: Any) -> Answer:
+        try:
+            return self._client.answer(result)
+        except ReplicaUnavailableError as error:
+            self._note_loss(error.reason)
+            raise
+
+    def _note_loss(self, reason: str) -> None:
+        if reason == "DRAINING":  # for good: this process takes no session again
+            self._is_draining = True
+        elif reason in {"SILENT", "ENGINE_FAILED"}:
+            self._was_given_up = True
+            self.breaker.fail(time.monotonic())
+
+    def _note_growth(self) -> None:
+        """Let all sessions come back to a replica whose engine goes on again."""
+        if self._was_given_up:
+            self._was_given_up = False
+            self.breaker.succeed()
+
+    async def _is_there(self) -> bool:
+        try:
+            await self._client.describe(self._limits.silence_seconds)
+        except grpc.aio.AioRpcError:
+            return False
+        return True
 
     async def _send_releases(self, releases: Sequence[SessionRelease]) -> None:
         await self._client.release(releases, self._settings.timeout_seconds)

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import grpc.aio
 
 from orchestrator.errors import ReplicaUnavailableError, RoundFailedError
+from orchestrator.replica_pulse import EngineProgress
 from orchestrator.replica_stream import ResultMessage
 from orchestrator.rounds import Proposal, ProposalRequest, RoundTiming, Verdict, VerifyRound
 from orchestrator.session_record import CacheOwner
@@ -27,8 +28,8 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 _NS = 1e-9
-# The replica no longer serves the session, and another one can: it drains, or has let the session go.
-_GONE_REASONS = frozenset({"DRAINING", "MODEL_NOT_READY", "SUPERSEDED"})
+# The replica no longer serves the session, and another one can: it drains, is broken, or has let the session go.
+_GONE_REASONS = frozenset({"DRAINING", "ENGINE_FAILED", "MODEL_NOT_READY", "SUPERSEDED"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,18 @@ class ReplicaClient(ABC, Generic[Request, Answer]):
     def results(self, frame: Any) -> Iterable[ResultMessage]:
         """Return the result messages of a frame."""
 
+    def progress(self, frame: Any) -> EngineProgress | None:
+        """Return what a frame of either kind says of the replica's engine, if it does."""
+        if not frame.HasField("progress"):
+            return None
+        progress: round_pb2.Progress = frame.progress
+        return EngineProgress(
+            progress.num_steps,
+            _NS * progress.longest_step_ns,
+            progress.num_waiting,
+            progress.num_available_blocks,
+        )
+
     @abstractmethod
     def message(self, request: Request) -> Any:
         """Return a request as its message."""
@@ -110,7 +123,7 @@ class TargetClient(ReplicaClient[VerifyRound, Verdict]):
     def message(self, request: VerifyRound) -> target_service_pb2.VerifyRound:
         """VerifyRound."""
         return target_service_pb2.VerifyRound(
-            point=_point(request.point),
+            point=_point(request.point, request.fork_of),
             round=request.round,
             draft_ids=request.draft_ids,
             draft_distributions=request.draft_distributions,
@@ -164,7 +177,7 @@ class DraftClient(ReplicaClient[ProposalRequest, Proposal]):
     def message(self, request: ProposalRequest) -> draft_service_pb2.ProposalRequest:
         """ProposalRequest."""
         return draft_service_pb2.ProposalRequest(
-            point=_point(request.point),
+            point=_point(request.point, request.fork_of),
             round=request.round,
             num_draft_tokens=request.num_draft_tokens,
             max_ahead_tokens=request.max_ahead_tokens,
@@ -191,7 +204,7 @@ def _description(
     return ReplicaDescription(CacheOwner(replica.replica_id, replica.incarnation), response.model)
 
 
-def _point(point: SessionPoint) -> round_pb2.SessionPoint:
+def _point(point: SessionPoint, fork_of: str) -> round_pb2.SessionPoint:
     return round_pb2.SessionPoint(
         session_id=point.session_id,
         epoch=point.epoch,
@@ -199,6 +212,7 @@ def _point(point: SessionPoint) -> round_pb2.SessionPoint:
         prefix_digest=point.prefix_digest,
         committed_ids=point.committed_ids,
         sampling=sampling_message(point.sampling) if point.sampling is not None else None,
+        fork_of=fork_of,
     )
 
 
@@ -212,5 +226,5 @@ def _timing(timing: round_pb2.RoundTiming) -> RoundTiming:
 
 def _refusal(error: round_pb2.RoundError) -> PacelineError:
     if error.reason in _GONE_REASONS:
-        return ReplicaUnavailableError(error.message, reason=error.reason)
+        return ReplicaUnavailableError(error.reason, error.message)
     return RoundFailedError(error.reason, error.message, error.metadata)

@@ -1,18 +1,25 @@
 """One long-lived stream to one replica, shared by all sessions."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import grpc.aio
 
 from orchestrator.errors import ReplicaUnavailableError
+from orchestrator.replica_pulse import EngineProgress, ReplicaPulse
+from orchestrator.replica_watch import Loss
 from orchestrator.rounds import RoundKey
+from orchestrator.waiting_rounds import WaitingRounds
 from paceline.serving.status import error_reason
 
 # A frame stays well below the replicas' limit on a message; one large prompt still goes alone.
 MAX_FRAME_BYTES = 1 << 20
+
+# What a replica says when it ends a stream by itself; whatever else ends one is a lost connection.
+_ANNOUNCED_REASONS = frozenset({"DRAINING", "MODEL_NOT_READY"})
 
 
 class WireMessage(Protocol):
@@ -41,62 +48,106 @@ class Framing(Protocol):
         """Return the result messages of a frame."""
         ...
 
+    def progress(self, frame: Any) -> EngineProgress | None:
+        """Return what a frame says of the replica's engine, if it does."""
+        ...
+
+
+class _QueuedRound(NamedTuple):
+    key: RoundKey
+    message: WireMessage
+    answered: asyncio.Future[Any]
+
 
 class ReplicaStream:
     """Sends the rounds of all sessions as frames and hands each result to whoever waits for it.
 
     What is queued when the writer gets its turn goes out as one frame. Results that nobody waits for, repeats for
-    example, are dropped. When the stream breaks, every waiting round fails with ReplicaUnavailableError.
+    example, are dropped. When the stream has ended, every waiting round fails with ReplicaUnavailableError.
+
+    Attributes:
+        waiting: The rounds that are not answered.
+        num_dropped_results: Results that nobody waited for.
     """
 
-    def __init__(self, address: str, call: Any, framing: Framing) -> None:
+    def __init__(
+        self,
+        address: str,
+        call: Any,
+        framing: Framing,
+        pulse: ReplicaPulse,
+        grown: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.waiting = WaitingRounds()
+        self.num_dropped_results = 0
         self._address = address
         self._call = call
         self._framing = framing
-        self._queued: deque[tuple[RoundKey, WireMessage]] = deque()
+        self._pulse = pulse
+        self._grown = grown
+        self._queued: deque[_QueuedRound] = deque()
         self._has_queued = asyncio.Event()
-        self._waiting: dict[RoundKey, asyncio.Future[Any]] = {}
-        self._break_cause: str | None = None
+        self._loss: Loss | None = None
 
-    def send(self, key: RoundKey, message: WireMessage) -> asyncio.Future[Any]:
-        """Queue a round; the future has its result message, or ReplicaUnavailableError once the stream breaks."""
-        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self._break_cause is not None:
-            answered.set_exception(self._broken(self._break_cause))
+    def send(
+        self, key: RoundKey, message: WireMessage, deadline_seconds: float | None = None
+    ) -> asyncio.Future[Any]:
+        """Queue a round; the future has its result message, or ReplicaUnavailableError once the stream ends."""
+        answered = self.waiting.add(key, deadline_seconds)
+        if self._loss is not None:
+            self.end(self._loss)
             return answered
-        self._waiting[key] = answered
-        self._queued.append((key, message))
+        self._queued.append(_QueuedRound(key, message, answered))
         self._has_queued.set()
         return answered
 
-    def withdraw(self, key: RoundKey) -> bool:
-        """Take a round back; False if it has been sent."""
+    def withdraw(self, answered: asyncio.Future[Any]) -> bool:
+        """Take the round of a future back; False if it has been sent."""
         for queued in self._queued:
-            if queued[0] == key:
+            if queued.answered is answered:
                 self._queued.remove(queued)
-                del self._waiting[key]
+                self.waiting.discard(queued.key, answered)
                 return True
         return False
 
-    async def run(self) -> None:
-        """Carry frames until the stream breaks; returns then."""
+    async def run(self, until_hung: Callable[[], Any]) -> Loss:
+        """Carry frames until the stream ends or `until_hung` does; returns why. `end` must follow."""
         writer = asyncio.create_task(self._write())
-        cause = "it ended the stream"
+        ends = [asyncio.create_task(self._read()), asyncio.create_task(until_hung())]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            return next(end.result() for end in ends if end.done())
+        finally:
+            for task in (writer, *ends):
+                task.cancel()
+            self._call.cancel()
+
+    def end(self, loss: Loss) -> None:
+        """Have every waiting round, and whatever is sent from now on, fail with ReplicaUnavailableError."""
+        self._loss = loss
+        message = f"the replica at {self._address} went away: {loss.cause}"
+        self.waiting.fail_all(lambda: ReplicaUnavailableError(loss.reason, message, address=self._address))
+        self._queued.clear()
+
+    async def _read(self) -> Loss:
         try:
             async for frame in self._call:
                 self._dispatch(frame)
         except grpc.aio.AioRpcError as error:
             reason, message, _ = error_reason(error)
-            cause = f"{message} ({reason})"
-        finally:
-            writer.cancel()
-            self._call.cancel()
-            self._fail_waiting(cause)
+            if reason in _ANNOUNCED_REASONS:
+                return Loss(reason, message)
+            return Loss("CONNECTION_LOST", f"{message} ({reason})")
+        return Loss("CONNECTION_LOST", "it ended the stream")
 
     def _dispatch(self, frame: Any) -> None:
+        if self._pulse.hear(time.monotonic(), self._framing.progress(frame)):
+            self._grown()
         for result in self._framing.results(frame):
-            answered = self._waiting.pop(RoundKey(result.session_id, result.round), None)
-            if answered is not None and not answered.done():
+            answered = self.waiting.take(RoundKey(result.session_id, result.round))
+            if answered is None:
+                self.num_dropped_results += 1
+            elif not answered.done():
                 answered.set_result(result)
 
     async def _write(self) -> None:
@@ -108,29 +159,16 @@ class ReplicaStream:
                 if not self._queued:
                     self._has_queued.clear()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            self._call.cancel()  # the reader then learns the cause
+            pass  # the reader learns the cause
 
     def _next_messages(self) -> list[WireMessage]:
         """Take what may go into one frame: at most one round a session, at most MAX_FRAME_BYTES."""
         messages: dict[str, WireMessage] = {}
         num_bytes = 0
-        while self._queued and self._queued[0][0].session_id not in messages:
-            num_bytes += self._queued[0][1].ByteSize()
+        while self._queued and self._queued[0].key.session_id not in messages:
+            num_bytes += self._queued[0].message.ByteSize()
             if messages and num_bytes > MAX_FRAME_BYTES:
                 break
-            key, message = self._queued.popleft()
-            messages[key.session_id] = message
+            queued = self._queued.popleft()
+            messages[queued.key.session_id] = queued.message
         return list(messages.values())
-
-    def _fail_waiting(self, cause: str) -> None:
-        self._break_cause = cause
-        for answered in self._waiting.values():
-            if not answered.done():
-                answered.set_exception(self._broken(cause))
-        self._waiting.clear()
-        self._queued.clear()
-
-    def _broken(self, cause: str) -> ReplicaUnavailableError:
-        return ReplicaUnavailableError(
-            f"the replica at {self._address} went away: {cause}", address=self._address
-        )

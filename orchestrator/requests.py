@@ -1,7 +1,7 @@
 """A request on the wire to a task that can be served, or the refusal that says what to change."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ from orchestrator.config import OrchestratorConfig
 from orchestrator.errors import EmptyPromptError, ModelNotServedError, PromptTooLongError
 from orchestrator.generation_task import GenerationTask, SpeculationPlan
 from orchestrator.sampling_requests import check_stop, sampling_of
+from orchestrator.start import Start
 from orchestrator.stopping import StopRules
 from orchestrator.transcript import StopTexts
 from paceline.client.generation import Drafter, SpeculationMode
@@ -55,28 +56,22 @@ class RequestReader:
         """
         if request.model and request.model != target.name:
             raise ModelNotServedError(request.model, target.name)
-        end_ids = frozenset(() if request.ignore_eos else self._tokenizer.eos_ids) | set(request.stop.ids)
-        check_stop(request.stop, target.vocabulary_size)
-        sampling = sampling_of(request.sampling, end_ids, self._config, target.vocabulary_size)
-        speculation = self._speculation(request.speculation)
-        max_tokens = self._max_tokens(request)
-        num_choices = self._num_choices(request)
-        prompt_ids = await self._prompt_ids(request, target)
-        await self._check_structure(sampling, target)
-        if sampling.min_tokens > max_tokens:
-            raise InvalidRequestError(
-                f"sampling.min_tokens is {sampling.min_tokens} and max_tokens only {max_tokens}; "
-                "lower the one or raise the other",
-                field="sampling.min_tokens",
-                value=sampling.min_tokens,
-                maximum=max_tokens,
-            )
-        stop_texts = StopTexts(tuple(request.stop.texts), sampling.min_tokens, request.stop.include_text)
+        end_ids = self.end_ids(request, target)
+        sampling = self.sampling(request, end_ids, target)
+        speculation = self.speculation(request)
+        max_tokens = self.max_tokens(request)
+        num_choices = self.num_choices(request)
+        prompt_ids = await self.input_ids(request, target)
+        if not prompt_ids:
+            raise EmptyPromptError
+        await self.check_structure(sampling, target)
+        check_min_tokens(sampling, max_tokens)
         return GenerationTask(
             target.name,
             prompt_ids,
+            Start(prompt_ids, 0 if request.echo else len(prompt_ids)),
             StopRules(len(prompt_ids), max_tokens, target.max_context_tokens, end_ids),
-            stop_texts,
+            stop_texts_of(request, sampling),
             speculation,
             replace(sampling, num_prompt_tokens=len(prompt_ids)),
             target.vocabulary_size,
@@ -84,26 +79,41 @@ class RequestReader:
             request.echo,
         )
 
-    async def _check_structure(self, sampling: SamplingParameters, target: model_pb2.ModelInfo) -> None:
+    def end_ids(self, request: messages.GenerateRequest, target: model_pb2.ModelInfo) -> frozenset[int]:
+        """Return the ids that end the text."""
+        check_stop(request.stop, target.vocabulary_size)
+        return frozenset(() if request.ignore_eos else self._tokenizer.eos_ids) | set(request.stop.ids)
+
+    def sampling(
+        self, request: messages.GenerateRequest, end_ids: Iterable[int], target: model_pb2.ModelInfo
+    ) -> SamplingParameters:
+        """Return how ids are chosen; the length of the prompt is not known yet."""
+        return sampling_of(request.sampling, end_ids, self._config, target.vocabulary_size)
+
+    async def check_structure(self, sampling: SamplingParameters, target: model_pb2.ModelInfo) -> None:
         """Refuse a structure that the replicas could not compile, before one of them is asked."""
         if sampling.structure is not None:
             structures = self._structures or StructureCompiler(self._tokenizer, target.vocabulary_size)
             self._structures = structures
             await asyncio.to_thread(structures.compile, sampling.structure)
 
-    def _num_choices(self, request: messages.GenerateRequest) -> int:
+    def num_choices(self, request: messages.GenerateRequest) -> int:
+        """Return how many answers are wanted."""
         if not request.HasField("num_choices"):
             return 1
         _check_range("num_choices", request.num_choices, self._config.max_choices)
         return request.num_choices
 
-    def _max_tokens(self, request: messages.GenerateRequest) -> int:
+    def max_tokens(self, request: messages.GenerateRequest) -> int:
+        """Return the most tokens to generate."""
         if not request.HasField("max_tokens"):
             return min(DEFAULT_MAX_TOKENS, self._config.max_tokens)
         _check_range("max_tokens", request.max_tokens, self._config.max_tokens)
         return request.max_tokens
 
-    def _speculation(self, speculation: messages.Speculation) -> SpeculationPlan:
+    def speculation(self, request: messages.GenerateRequest) -> SpeculationPlan:
+        """Return where draft tokens come from and how many."""
+        speculation = request.speculation
         if speculation.HasField("num_draft_tokens"):
             _check_range(
                 "speculation.num_draft_tokens", speculation.num_draft_tokens, self._config.max_draft_tokens
@@ -120,16 +130,16 @@ class RequestReader:
             speculation.num_draft_tokens or config.num_draft_tokens,
         )
 
-    async def _prompt_ids(
-        self, request: messages.GenerateRequest, target: model_pb2.ModelInfo
+    async def input_ids(
+        self, request: messages.GenerateRequest, target: model_pb2.ModelInfo, *, begins_text: bool = True
     ) -> tuple[int, ...]:
+        """Return the ids of the input; a raw prompt that begins no text gets no token of the start of text."""
         max_prompt_tokens = target.max_context_tokens - 1
         match request.WhichOneof("input"):
             case "prompt":
                 self._check_num_bytes((request.prompt,), max_prompt_tokens)
-                ids = await asyncio.to_thread(
-                    self._tokenizer.encode_prompt, request.prompt, parse_special=False
-                )
+                encode = self._tokenizer.encode_prompt if begins_text else self._tokenizer.encode
+                ids = await asyncio.to_thread(encode, request.prompt, parse_special=False)
             case "chat":
                 ids = await self._chat_ids(request.chat, max_prompt_tokens)
             case "token_ids":
@@ -139,10 +149,7 @@ class RequestReader:
                 raise InvalidRequestError(
                     "no input is set; send a prompt, a chat or token_ids", field="input"
                 )
-        if not ids:
-            raise EmptyPromptError
-        if len(ids) > max_prompt_tokens:
-            raise _too_long(f"{len(ids)} tokens", max_prompt_tokens)
+        check_prompt_length(len(ids), target)
         return tuple(ids)
 
     async def _chat_ids(self, chat: messages.ChatInput, max_prompt_tokens: int) -> list[int]:
@@ -157,6 +164,29 @@ class RequestReader:
         num_bytes = sum(len(text.encode()) for text in texts)
         if num_bytes > max_prompt_tokens * self._max_bytes_per_token:
             raise _too_long(f"{num_bytes} bytes", max_prompt_tokens)
+
+
+def stop_texts_of(request: messages.GenerateRequest, sampling: SamplingParameters) -> StopTexts:
+    """Return the texts that end a generation."""
+    return StopTexts(tuple(request.stop.texts), sampling.min_tokens, request.stop.include_text)
+
+
+def check_min_tokens(sampling: SamplingParameters, max_tokens: int) -> None:
+    """Raise InvalidRequestError where fewer tokens may be generated than must be."""
+    if sampling.min_tokens > max_tokens:
+        raise InvalidRequestError(
+            f"sampling.min_tokens is {sampling.min_tokens} and max_tokens only {max_tokens}; "
+            "lower the one or raise the other",
+            field="sampling.min_tokens",
+            value=sampling.min_tokens,
+            maximum=max_tokens,
+        )
+
+
+def check_prompt_length(num_tokens: int, target: model_pb2.ModelInfo) -> None:
+    """Raise PromptTooLongError where nothing could be generated behind so many tokens."""
+    if num_tokens > target.max_context_tokens - 1:
+        raise _too_long(f"{num_tokens} tokens", target.max_context_tokens - 1)
 
 
 def _known(field: str, value: int, known: Mapping[int, K]) -> K:

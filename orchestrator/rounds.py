@@ -10,7 +10,7 @@ from paceline.serving.session_point import SessionPoint
 
 
 class RoundKey(NamedTuple):
-    """What names the answer of a round."""
+    """What names the answer of a round on the stream where it was asked."""
 
     session_id: str
     round: int
@@ -30,6 +30,7 @@ class VerifyRound:
     """Draft ids for the target to verify; none where it decodes alone.
 
     `draft_distributions` are the drafter's own bytes, one for each id, or none at all where it was certain of them.
+    `fork_of` is a session whose cache begins as this one's does; empty where there is none.
     """
 
     point: SessionPoint
@@ -37,6 +38,7 @@ class VerifyRound:
     draft_ids: Sequence[int]
     draft_distributions: Sequence[bytes] = ()
     with_prompt_logprobs: bool = False
+    fork_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ProposalRequest:
-    """A wish for draft tokens; with `num_draft_tokens` 0 the cache is only brought to the point."""
+    """A wish for draft tokens; with `num_draft_tokens` 0 the cache is only brought to the point.
+
+    `fork_of` is a session whose cache begins as this one's does; empty where there is none.
+    """
 
     point: SessionPoint
     round: int
     num_draft_tokens: int
     max_ahead_tokens: int
+    fork_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,23 @@ import grpc.aio
 
 from orchestrator.choices import Choices
 from orchestrator.closings import Closings
+from orchestrator.continuations import ContinuationReader
 from orchestrator.errors import NoTargetReplicaError
 from orchestrator.event_messages import event_message
 from orchestrator.generation import Generation, Surroundings
 from orchestrator.generation_task import GenerationTask
+from orchestrator.handover import Handover, draining_error
 from orchestrator.measurements import Measurements
 from orchestrator.replica_client import ReplicaDescription
 from orchestrator.requests import RequestReader
 from orchestrator.session_slots import Places, SessionSlots
 from paceline.models.tokenizer import Tokenizer
-from paceline.serving.errors import DrainingError
+from paceline.serving.errors import StaleEpochError
 from paceline.v1 import model_pb2, orchestrator_service_pb2_grpc
 from paceline.v1 import orchestrator_service_pb2 as messages
+
+# Each try takes about a millisecond, in which an owner that lives rarely commits.
+_MAX_CLAIMS = 20
 
 
 class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServicer):
@@ -34,6 +39,10 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
         self._draining = draining
         self._closings = closings
         self._reader = RequestReader(tokenizer, surroundings.config)
+        self._continuations = ContinuationReader(
+            self._reader, tokenizer, surroundings.store, surroundings.signer
+        )
+        self._handover = Handover(draining, surroundings.config.handover_seconds)
         self._slots = SessionSlots(surroundings.config.max_sessions)
 
     async def GetModel(
@@ -56,18 +65,42 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
         """Generate text, a chunk a round."""
         received_at = time.monotonic()
         if self._draining.is_set():
-            raise DrainingError("the orchestrator is shutting down; use another one")
-        task = await self._reader.read(request, self._target_model())
-        places = self._slots.take(task.num_choices)
-        choices = Choices([self._generation(one, Measurements(received_at)) for one in task.choices()])
+            raise draining_error()
+        choices, places = await self._begin(request, received_at)
         # A client that vanishes while a chunk is on its way to it does not wake this generator at once.
         context.add_done_callback(lambda _: self._start_closing(choices, places))  # pyright: ignore[reportArgumentType]
         try:
-            async with aclosing(choices.events()) as events:
-                async for choice, event in events:
-                    yield event_message(event, choice)
+            with self._handover.watching(choices):
+                async with aclosing(choices.events()) as events:
+                    async for choice, event in events:
+                        yield event_message(event, choice)
         finally:
             await self._closings.run(_close(choices, places))
+
+    async def _begin(self, request: messages.GenerateRequest, received_at: float) -> tuple[Choices, Places]:
+        """Return the choices of a request; a session that goes on is this process' own then."""
+        if not request.HasField("continuation"):
+            return self._choices(await self._reader.read(request, self._target_model()), received_at)
+        num_tries = 0
+        while True:
+            choices, places = self._choices(
+                await self._continuations.read(request, self._target_model()), received_at
+            )
+            try:
+                await choices.claim()
+            except BaseException as error:
+                await self._closings.run(_close(choices, places))
+                num_tries += 1
+                # Its owner has committed a round since it was read.
+                if not isinstance(error, StaleEpochError) or num_tries == _MAX_CLAIMS:
+                    raise
+            else:
+                return choices, places
+
+    def _choices(self, task: GenerationTask, received_at: float) -> tuple[Choices, Places]:
+        places = self._slots.take(task.num_choices)
+        generations = [self._generation(one, Measurements(received_at)) for one in task.choices()]
+        return Choices(generations), places
 
     def _generation(self, task: GenerationTask, measurements: Measurements) -> Generation:
         return Generation(task, self._surroundings, self._tokenizer, measurements)

@@ -9,10 +9,12 @@ from paceline.sampling.parameters import SamplingParameters
 class Session:
     """Who it is, under which epoch we own it, and its ids, which only grow.
 
-    `ids`, prompt and generated, may run ahead of Redis by the rounds that are being committed.
+    `ids`, prompt and generated, may run ahead of Redis by the rounds that are being committed. `fork_of` is a session
+    whose caches hold the beginning of this one; empty where there is none.
     """
 
     session_id: str
     epoch: int
     sampling: SamplingParameters
     ids: list[int]
+    fork_of: str = ""

@@ -11,6 +11,7 @@ from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.draft_length import DraftLength
 from orchestrator.errors import ReplicaUnavailableError, RoundFailedError
 from orchestrator.pool import DraftPool, DraftReplica
+from orchestrator.room_search import NO_ROOM_REASONS
 from orchestrator.rounds import Proposal, ProposalRequest, Verdict
 from orchestrator.session import Session
 from orchestrator.session_record import CacheOwner
@@ -31,8 +32,12 @@ class SessionDraft:
     """One session on one draft replica at a time, until `close`.
 
     A request that is late is not cancelled: the rounds go on without the draft until it is answered, because asking
-    again would begin its work, a long prompt for example, anew. After a failure the draft is left alone for a
-    cool-down. When its replica is gone, another one takes over with all the ids.
+    again would begin its work, a long prompt for example, anew. After a refusal the session leaves its draft alone for
+    a cool-down; a replica that talks nonsense or shows no life is left alone by all sessions. When its replica is not
+    usable, another one takes over with all the ids.
+
+    `patience_seconds` is the longest that a round waits; where the replica's answers have been measured, a round waits
+    no longer than some times what they take.
     """
 
     def __init__(
@@ -51,8 +56,11 @@ class SessionDraft:
         self._replica: DraftReplica | None = None
         self._owner: CacheOwner | None = None
         self._running: asyncio.Task[Proposal | NoProposal] | None = None
+        self._asked_at = 0.0
+        self._is_short = False
         self._is_late = False
         self._reason = "NO_DRAFT_REPLICA"
+        self._last_logged_reason = ""
 
     @property
     def owner(self) -> CacheOwner | None:
@@ -66,7 +74,9 @@ class SessionDraft:
 
     async def propose(self, round_number: int, length: DraftLength) -> Proposal | NoProposal:
         """Return draft ids that may follow the session's, or why there are none, within the patience."""
-        deadline = time.monotonic() + self._patience_seconds
+        deadline = time.monotonic() + self._patience(length)
+        if self._running is not None and self._is_late:
+            self._abandon_if_another_can_take_over()
         if self._running is not None and await self._ended_by(deadline) is None:
             return NoProposal("DRAFT_LATE")
         if (refusal := self.bind()) is not None:
@@ -79,41 +89,54 @@ class SessionDraft:
         num_accepted = min(verdict.num_accepted, len(proposal.draft_ids))
         self._cache.confirm(len(self._session.ids) + num_accepted)
 
-    async def close(self) -> None:
-        """Have the replica free the session's cache."""
+    async def close(self, *, keeps_cache: bool = False) -> None:
+        """Leave the replica, and have it free the session's cache unless the session may soon go on."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
-        self._unbind()
+        self._unbind(keeps_cache=keeps_cache)
 
-    def bind(self) -> NoProposal | None:
+    def bind(self, *, preferred_replica_id: str | None = None) -> NoProposal | None:
         """See to it that a usable replica is there; returns why there is none, None if it is."""
-        if self._breaker.is_open(time.monotonic()):
+        now = time.monotonic()
+        if self._breaker.is_open(now):
             return NoProposal(self._reason)
         replica = self._replica
         if replica is not None and replica.is_usable and self._is_same_process(replica):
+            replica.breaker.begin(now)
             return None
-        chosen = self._pool.choose()
+        chosen = self._pool.choose(preferred_replica_id=preferred_replica_id, ids=self._session.ids)
         if chosen is None or chosen.description is None:
             return NoProposal(self._reason if replica is not None else self._pool.reason_for_none)
-        self._unbind()
-        self._replica, self._owner = chosen, chosen.description.owner
-        self._cache = CacheView(self._session)
-        chosen.num_sessions += 1
+        self._bind_to(chosen, chosen.description.owner)
         return None
 
     def _is_same_process(self, replica: DraftReplica) -> bool:
         return replica.description is not None and replica.description.owner == self._owner
 
-    def _unbind(self) -> None:
+    def _bind_to(self, replica: DraftReplica, owner: CacheOwner) -> None:
+        self._unbind()
+        self._replica, self._owner = replica, owner
+        self._cache = CacheView(self._session)
+        replica.num_sessions += 1
+
+    def _unbind(self, *, keeps_cache: bool = False) -> None:
         if self._replica is not None:
             self._replica.num_sessions -= 1
-            self._replica.release(self._session.session_id, self._session.epoch)
+            if not keeps_cache:
+                self._replica.release(self._session.session_id, self._session.epoch)
             self._replica = self._owner = None
+
+    def _patience(self, length: DraftLength) -> float:
+        if self._replica is None:
+            return self._patience_seconds
+        num_steps = length.num_draft_tokens + 1  # one of them for the ids that the target chose
+        return self._replica.clock.patience_seconds(num_steps, self._patience_seconds)
 
     def _begin(self, round_number: int, length: DraftLength) -> None:
         assert self._replica is not None
         self._is_short = self._cache.known_length > 0
+        self._asked_at = time.monotonic()
         self._running = asyncio.create_task(self._ask(self._replica, round_number, length))
 
     async def _ended_by(self, deadline: float) -> Proposal | NoProposal | None:
@@ -130,10 +153,24 @@ class SessionDraft:
         return running.result()
 
     def _note_late(self) -> None:
-        # A long prompt may take its time; one more round may not, so others had better not wait for it too.
-        if not self._is_late and self._is_short and self._replica is not None:
-            self._replica.breaker.fail(time.monotonic())
+        replica = self._replica
+        # One that was heard meanwhile has much to do; others had better not wait for one that was silent.
+        is_silent = replica is not None and replica.pulse.heard_at < self._asked_at
+        if replica is not None and is_silent and self._is_short and not self._is_late:
+            replica.breaker.fail(time.monotonic())
         self._is_late, self._reason = True, "DRAFT_LATE"
+
+    def _abandon_if_another_can_take_over(self) -> None:
+        """Wait no more for a replica that all sessions leave alone, if there is another one."""
+        running, replica = self._running, self._replica
+        assert running is not None
+        if running.done() or replica is None or replica.is_usable:
+            return
+        other = self._pool.choose(ids=self._session.ids, avoid=(replica.address,))
+        if other is not None and other.description is not None:
+            running.cancel()
+            self._running, self._is_late = None, False
+            self._bind_to(other, other.description.owner)
 
     async def _ask(
         self, replica: DraftReplica, round_number: int, length: DraftLength
@@ -141,14 +178,25 @@ class SessionDraft:
         num_ids = len(self._session.ids)
         try:
             proposal = await self._ask_again_if_forgotten(replica, round_number, length)
-        except (ReplicaUnavailableError, RoundFailedError) as error:
-            return self._failed(error.reason)
+        except ReplicaUnavailableError as error:
+            return self._failed(error.reason, is_refusal=error.reason == "SUPERSEDED")
+        except RoundFailedError as error:
+            return self._failed(error.reason, is_refusal=True)
         if not self._is_valid(proposal, length):
-            return self._failed("INVALID_PROPOSAL")
+            replica.breaker.fail(time.monotonic())
+            return self._failed("INVALID_PROPOSAL", is_refusal=False)
         self._cache.confirm(num_ids)
-        self._breaker.succeed()
-        replica.breaker.succeed()
+        self._note_answer(replica, proposal)
         return proposal
+
+    def _note_answer(self, replica: DraftReplica, proposal: Proposal) -> None:
+        self._breaker.succeed()
+        if not proposal.draft_ids:
+            return  # it filled its cache, which says nothing of its proposals
+        replica.breaker.succeed()
+        if self._is_short:
+            num_steps = 1 + len(proposal.draft_ids) - proposal.num_ahead_tokens
+            replica.clock.note(num_steps, time.monotonic() - self._asked_at)
 
     def _is_valid(self, proposal: Proposal, length: DraftLength) -> bool:
         """Whether the target can judge a proposal; one that it would refuse must cost no more than its round."""
@@ -169,15 +217,23 @@ class SessionDraft:
     ) -> Proposal:
         cache = self._cache
         try:
-            return await replica.ask(ProposalRequest(cache.point(), round_number, *length))
+            return await replica.ask(self._request(cache, round_number, length))
         except RoundFailedError as error:
             if error.reason != "POSITION_MISMATCH":
                 raise
             cache.forget()
-            return await replica.ask(ProposalRequest(cache.point(), round_number, *length))
+            self._is_short = False
+            return await replica.ask(self._request(cache, round_number, length))
 
-    def _failed(self, reason: str) -> NoProposal:
-        _log.warning("draft_failed", session_id=self._session.session_id, reason=reason)
+    def _request(self, cache: CacheView, round_number: int, length: DraftLength) -> ProposalRequest:
+        return ProposalRequest(cache.point(), round_number, *length, cache.fork_of)
+
+    def _failed(self, reason: str, *, is_refusal: bool) -> NoProposal:
+        """Note that there is no proposal; after a refusal this session asks no draft for a while."""
+        if reason not in NO_ROOM_REASONS and reason != self._last_logged_reason:
+            _log.warning("draft_failed", session_id=self._session.session_id, reason=reason)
+            self._last_logged_reason = reason
         self._reason = reason
-        self._breaker.fail(time.monotonic())
+        if is_refusal:
+            self._breaker.fail(time.monotonic())
         return NoProposal(reason)

@@ -3,16 +3,25 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.start import CommittedPoint
 from paceline.sampling.parameters import SamplingParameters
 
 
 class SessionStatus(StrEnum):
-    """Whether a session may still grow."""
+    """Whether a session may still grow.
+
+    RUNNING: rounds run or, where the lease has run out, its owner is gone and it can be resumed.
+    SUSPENDED: its client or its orchestrator has gone; it can be resumed.
+    FINISHED: it has come to its end; another turn can continue it.
+    FAILED: an error ended it; it can be resumed.
+    CANCELLED: an operator has ended it; nothing continues it.
+    """
 
     RUNNING = "running"
+    SUSPENDED = "suspended"
     FINISHED = "finished"
-    CANCELLED = "cancelled"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,20 @@ class SessionOwners:
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What a session starts with; `digest` is that of the prompt ids."""
+    """What a session starts with.
+
+    Attributes:
+        session_id: The session; no other may have had the name.
+        epoch: Its first epoch.
+        model: The model that answers.
+        prompt_ids: Its prompt.
+        digest: Digest of all its ids.
+        sampling: How tokens are chosen.
+        owners: The owners of its caches.
+        committed_ids: What follows the prompt already, where it is a fork of another session.
+        task: How the generation goes on, as JSON; the store does not read it.
+        orchestrator: The process that holds the lease.
+    """
 
     session_id: str
     epoch: int
@@ -42,6 +64,9 @@ class NewSession:
     digest: bytes
     sampling: SamplingParameters
     owners: SessionOwners
+    committed_ids: tuple[int, ...] = ()
+    task: str = "{}"
+    orchestrator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +80,57 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """How a session gets a new owner, or goes on elsewhere: after a resume, a failover, a rewind.
+
+    Attributes:
+        expected: What the session must still be at.
+        new_epoch: Higher than every epoch that the caller knows of; `SessionStore.next_epoch` proposes it.
+        keep_position: How many of its ids stay, at most as many as there are.
+        ids: Ids that follow those.
+        digest: Digest of all ids afterwards.
+        owners: The owners of the caches from now on.
+        orchestrator: The process that holds the lease from now on.
+        num_prompt_ids: How many ids are prompt from now on; None leaves the number, or all ids where fewer are left.
+        sampling: New sampling parameters; None leaves those that the session has.
+        task: A new task; None leaves the one that the session has.
+    """
+
+    expected: CommittedPoint
+    new_epoch: int
+    keep_position: int
+    ids: tuple[int, ...]
+    digest: bytes
+    owners: SessionOwners
+    orchestrator: str
+    num_prompt_ids: int | None = None
+    sampling: SamplingParameters | None = None
+    task: str | None = None
+
+    def __post_init__(self) -> None:
+        assert self.new_epoch > self.expected.epoch
+        assert 0 <= self.keep_position <= self.expected.position
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """All of a session; `lease_deadline_ms` is Redis' own clock, 0 where the session has ended."""
+    """All of a session.
+
+    Attributes:
+        session_id: The session.
+        epoch: The epoch of its owner.
+        status: Whether it may still grow.
+        model: The model that answers.
+        ids: Prompt and committed ids.
+        num_prompt_ids: How many of them are prompt.
+        digest: Digest of all ids.
+        sampling: How tokens are chosen.
+        owners: The owners of its caches.
+        lease_deadline_ms: Until when it is its owner's, by Redis' clock; 0 where it does not run.
+        task: How the generation goes on, as JSON.
+        orchestrator: The process that holds, or last held, the lease.
+        updated_ms: When it last changed, by Redis' clock.
+    """
 
     session_id: str
     epoch: int
@@ -67,4 +141,50 @@ class SessionRecord:
     digest: bytes
     sampling: SamplingParameters
     owners: SessionOwners
-    lease_deadline_ms: int
+    lease_deadline_ms: int = 0
+    task: str = "{}"
+    orchestrator: str = ""
+    updated_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOverview:
+    """What an operator sees of a session: everything but ids and task; times by Redis' clock.
+
+    Attributes:
+        session_id: The session.
+        status: Whether it may still grow.
+        model: The model that answers.
+        epoch: The epoch of its owner.
+        position: Number of its ids.
+        num_prompt_ids: How many of them are prompt.
+        digest: Digest of all ids.
+        owners: The owners of its caches.
+        orchestrator: The process that holds, or last held, the lease.
+        lease_seconds: Seconds until the lease ends, negative where it has run out; None where the session does not run.
+        idle_seconds: Seconds since the last change.
+        ttl_seconds: Seconds until Redis forgets the session.
+        sampling_json: The sampling parameters as JSON.
+    """
+
+    session_id: str
+    status: SessionStatus
+    model: str
+    epoch: int
+    position: int
+    num_prompt_ids: int
+    digest: bytes
+    owners: SessionOwners
+    orchestrator: str
+    lease_seconds: float | None
+    idle_seconds: float
+    ttl_seconds: float
+    sampling_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionListing:
+    """Sessions, the latest change first, and how many were found, those that are not among them included."""
+
+    sessions: tuple[SessionOverview, ...]
+    num_found: int

@@ -4,38 +4,28 @@
 -- KEYS[2]  string: its ids, prompt and committed, 4 bytes each, little-endian
 -- ARGV[1]  command; its arguments follow, numbers as decimal text
 --
--- Returns {code, epoch, position}, epoch and position as stored after the call, 0 where there is no session; `load`
--- adds a flat list of fields and values, and the ids. Codes:
+-- Returns {code, epoch, position}, epoch and position as stored after the call, 0 where there is no session; `load`,
+-- `overview` and `cancel` add what they say. Codes:
 --   OK                 applied
 --   REPEATED           had been applied before; nothing changed
 --   EXISTS             another session has the name; nothing changed
---   NOT_FOUND          there is no such session, or it has expired
---   STALE_EPOCH        the session has been acquired under a higher epoch; nothing changed
+--   NOT_FOUND          there is no such session, it has expired, or one of its keys is gone; nothing changed
+--   STALE_EPOCH        the session is under a higher epoch, or another owner's; nothing changed
 --   UNKNOWN_EPOCH      the store has never heard of so high an epoch: it has lost writes; nothing changed
---   POSITION_MISMATCH  the ids do not follow those that are stored; nothing changed
+--   POSITION_MISMATCH  the ids do not follow those that are stored, or there are more or fewer; nothing changed
 --   NOT_RUNNING        the session has ended; nothing changed
+--   CANCELLED          an operator has ended the session; nothing changed
 --
--- A change renews the time to live of both keys and, while the session runs, the owner's lease. Redis 6.2 or later.
+-- A change renews the time to live of both keys and, while the session runs, the owner's lease. Redis 7 or Valkey.
+-- Numbers are doubles here: epochs are exact below 2^53.
 
 local state, ids_key = KEYS[1], KEYS[2]
 local BYTES_PER_ID = 4
+local OVERVIEW_FIELDS = {'status', 'model', 'num_prompt_ids', 'digest', 'sampling', 'target_replica',
+  'target_incarnation', 'draft_replica', 'draft_incarnation', 'orchestrator', 'lease_deadline_ms', 'updated_ms'}
 
-local function answer(code)
-  local known = redis.call('HMGET', state, 'epoch', 'position')
-  return {code, tonumber(known[1] or 0), tonumber(known[2] or 0)}
-end
-
-local function refusal_of_epoch(epoch)
-  local known = redis.call('HGET', state, 'epoch')
-  if not known then return 'NOT_FOUND' end
-  if tonumber(epoch) < tonumber(known) then return 'STALE_EPOCH' end
-  if tonumber(epoch) > tonumber(known) then return 'UNKNOWN_EPOCH' end
-  return nil
-end
-
-local function keep(ttl_seconds)
-  redis.call('EXPIRE', state, ttl_seconds)
-  redis.call('EXPIRE', ids_key, ttl_seconds)
+local function text(number)
+  return string.format('%.0f', number)
 end
 
 local function now_ms()
@@ -43,8 +33,34 @@ local function now_ms()
   return now[1] * 1000 + math.floor(now[2] / 1000)
 end
 
-local function text(number)
-  return string.format('%.0f', number)
+-- What is stored, nil where there is nothing. A server that evicts keys may drop one of the two: not whole.
+local function stored()
+  local found = redis.call('HMGET', state, 'epoch', 'position', 'status')
+  if not found[1] then return nil end
+  local session = {epoch = tonumber(found[1]), position = tonumber(found[2]), status = found[3]}
+  session.is_whole = redis.call('STRLEN', ids_key) == session.position * BYTES_PER_ID
+  return session
+end
+
+local function answer(code, session)
+  return {code, session and session.epoch or 0, session and session.position or 0}
+end
+
+local function refusal(session, epoch)
+  if not session or not session.is_whole then return 'NOT_FOUND' end
+  if epoch == session.epoch then return nil end
+  if session.status == 'cancelled' then return 'CANCELLED' end
+  return epoch < session.epoch and 'STALE_EPOCH' or 'UNKNOWN_EPOCH'
+end
+
+-- Sets fields, the lease of a running session (0 of another) and when it changed, and renews the time to live.
+local function write(session, ttl_seconds, lease_ms, ...)
+  local now = now_ms()
+  local deadline_ms = session.status == 'running' and now + lease_ms or 0
+  redis.call('HSET', state, 'epoch', text(session.epoch), 'position', text(session.position),
+    'status', session.status, 'lease_deadline_ms', text(deadline_ms), 'updated_ms', text(now), ...)
+  redis.call('EXPIRE', state, ttl_seconds)
+  redis.call('EXPIRE', ids_key, ttl_seconds)
 end
 
 local commands = {}
@@ -52,16 +68,15 @@ local commands = {}
 -- create epoch ids ttl_seconds lease_ms field value [field value ...]
 -- Makes a running session. A repeat with the same epoch and ids is answered REPEATED.
 function commands.create(epoch, ids, ttl_seconds, lease_ms, ...)
-  if redis.call('EXISTS', state) == 1 then
-    local is_same = redis.call('HGET', state, 'epoch') == epoch and redis.call('GET', ids_key) == ids
-    return answer(is_same and 'REPEATED' or 'EXISTS')
+  local session = stored()
+  if session then
+    local is_same = session.epoch == tonumber(epoch) and redis.call('GET', ids_key) == ids
+    return answer(is_same and 'REPEATED' or 'EXISTS', session)
   end
-  local position = #ids / BYTES_PER_ID
+  session = {epoch = tonumber(epoch), position = #ids / BYTES_PER_ID, status = 'running'}
   redis.call('SET', ids_key, ids)
-  redis.call('HSET', state, 'epoch', epoch, 'position', text(position), 'status', 'running',
-    'num_prompt_ids', text(position), 'lease_deadline_ms', text(now_ms() + lease_ms), ...)
-  keep(ttl_seconds)
-  return answer('OK')
+  write(session, ttl_seconds, lease_ms, ...)
+  return answer('OK', session)
 end
 
 -- commit epoch position ids digest status ttl_seconds lease_ms
@@ -69,50 +84,134 @@ end
 -- all ids afterwards, `status` is "running" or, with the last ids, "finished". Ids that are stored there already are
 -- a repeat.
 function commands.commit(epoch, position, ids, digest, status, ttl_seconds, lease_ms)
-  local refusal = refusal_of_epoch(epoch)
-  if refusal then return answer(refusal) end
-  local known = redis.call('HMGET', state, 'position', 'status')
-  if tonumber(position) ~= tonumber(known[1]) then
+  local session = stored()
+  local refused = refusal(session, tonumber(epoch))
+  if refused then return answer(refused, session) end
+  if tonumber(position) ~= session.position then
     local first = position * BYTES_PER_ID
     local is_same = redis.call('GETRANGE', ids_key, text(first), text(first + #ids - 1)) == ids
-    return answer(is_same and 'REPEATED' or 'POSITION_MISMATCH')
+    return answer(is_same and 'REPEATED' or 'POSITION_MISMATCH', session)
   end
-  if known[2] ~= 'running' then return answer('NOT_RUNNING') end
+  if session.status ~= 'running' then return answer('NOT_RUNNING', session) end
   redis.call('APPEND', ids_key, ids)
-  redis.call('HSET', state, 'position', text(position + #ids / BYTES_PER_ID), 'digest', digest, 'status', status,
-    'lease_deadline_ms', text(status == 'running' and now_ms() + lease_ms or 0))
-  keep(ttl_seconds)
-  return answer('OK')
+  session.position, session.status = session.position + #ids / BYTES_PER_ID, status
+  write(session, ttl_seconds, lease_ms, 'digest', digest)
+  return answer('OK', session)
 end
 
 -- finish epoch status ttl_seconds
--- Ends a running session as "cancelled" or "failed" and gives its lease up. One that has ended stays as it is.
+-- Ends a running session as "suspended", "failed" or "cancelled" and gives its lease up. One that does not run stays
+-- as it is, which is answered REPEATED.
 function commands.finish(epoch, status, ttl_seconds)
-  local refusal = refusal_of_epoch(epoch)
-  if refusal then return answer(refusal) end
-  if redis.call('HGET', state, 'status') ~= 'running' then return answer('REPEATED') end
-  redis.call('HSET', state, 'status', status, 'lease_deadline_ms', '0')
-  keep(ttl_seconds)
-  return answer('OK')
+  local session = stored()
+  local refused = refusal(session, tonumber(epoch))
+  if refused then return answer(refused, session) end
+  if session.status ~= 'running' then return answer('REPEATED', session) end
+  session.status = status
+  write(session, ttl_seconds, 0)
+  return answer('OK', session)
 end
 
--- acquire at_least ttl_seconds lease_ms field value [field value ...]
--- Makes the caller the owner under a new epoch: one more than the stored one and `at_least`, whichever is higher, so
--- that a store that has lost writes never goes back. The fields are the new owners.
-function commands.acquire(at_least, ttl_seconds, lease_ms, ...)
-  local known = redis.call('HGET', state, 'epoch')
-  if not known then return answer('NOT_FOUND') end
-  local epoch = math.max(tonumber(known), tonumber(at_least)) + 1
-  redis.call('HSET', state, 'epoch', text(epoch), 'lease_deadline_ms', text(now_ms() + lease_ms), ...)
-  keep(ttl_seconds)
-  return answer('OK')
+-- take_over expected_epoch expected_position new_epoch keep_position ids orchestrator ttl_seconds lease_ms
+--           field value [field value ...]
+-- Makes the session the orchestrator's, running under `new_epoch`, if it still is where it was when its record was
+-- read. Its first `keep_position` ids stay, `ids` follow them. The fields are the digest of all ids afterwards, the
+-- owners of the caches, and what else changes of num_prompt_ids, sampling and task. STALE_EPOCH and POSITION_MISMATCH
+-- mean that the record must be read again. A repeat is known by its epoch and orchestrator.
+function commands.take_over(expected_epoch, expected_position, new_epoch, keep_position, ids, orchestrator,
+                            ttl_seconds, lease_ms, ...)
+  local session = stored()
+  if session and session.status == 'cancelled' then return answer('CANCELLED', session) end
+  if session and session.is_whole and session.epoch == tonumber(new_epoch) then
+    local is_same = redis.call('HGET', state, 'orchestrator') == orchestrator
+    return answer(is_same and 'REPEATED' or 'STALE_EPOCH', session)
+  end
+  local refused = refusal(session, tonumber(expected_epoch))
+  if refused then return answer(refused, session) end
+  if tonumber(expected_position) ~= session.position then return answer('POSITION_MISMATCH', session) end
+  if tonumber(keep_position) < session.position then
+    local kept = keep_position * BYTES_PER_ID
+    redis.call('SET', ids_key, redis.call('GETRANGE', ids_key, '0', text(kept - 1)):sub(1, kept))
+  end
+  redis.call('APPEND', ids_key, ids)
+  local position = keep_position + #ids / BYTES_PER_ID
+  local num_prompt_ids = math.min(tonumber(redis.call('HGET', state, 'num_prompt_ids')), position)
+  session = {epoch = tonumber(new_epoch), position = position, status = 'running'}
+  write(session, ttl_seconds, lease_ms, 'orchestrator', orchestrator, 'num_prompt_ids', text(num_prompt_ids), ...)
+  return answer('OK', session)
+end
+
+-- renew epoch ttl_seconds lease_ms
+-- Renews the lease of a running session and the time to live. One that does not run stays as it is: REPEATED.
+function commands.renew(epoch, ttl_seconds, lease_ms)
+  local session = stored()
+  local refused = refusal(session, tonumber(epoch))
+  if refused then return answer(refused, session) end
+  if session.status ~= 'running' then return answer('REPEATED', session) end
+  redis.call('HSET', state, 'lease_deadline_ms', text(now_ms() + lease_ms))
+  redis.call('EXPIRE', state, ttl_seconds)
+  redis.call('EXPIRE', ids_key, ttl_seconds)
+  return answer('OK', session)
+end
+
+-- restore epoch status ids ttl_seconds lease_ms field value [field value ...]
+-- Puts back what its owner knows to have been acknowledged and the store has lost: applied where there is no session,
+-- where half of it is gone, where it is under a lower epoch, and where it has fewer of the same ids or still runs
+-- though it had ended. Other ids under the same epoch are POSITION_MISMATCH. The fields are all others of the hash.
+function commands.restore(epoch, status, ids, ttl_seconds, lease_ms, ...)
+  local session = stored()
+  if session then
+    if session.status == 'cancelled' then return answer('CANCELLED', session) end
+    if session.epoch > tonumber(epoch) then return answer('STALE_EPOCH', session) end
+    if session.epoch == tonumber(epoch) and session.is_whole then
+      local known = redis.call('GET', ids_key)
+      local shared = math.min(#known, #ids)
+      if known:sub(1, shared) ~= ids:sub(1, shared) then return answer('POSITION_MISMATCH', session) end
+      local has_ended_since = #known == #ids and session.status == 'running' and status ~= 'running'
+      if #known >= #ids and not has_ended_since then return answer('REPEATED', session) end
+    end
+  end
+  session = {epoch = tonumber(epoch), position = #ids / BYTES_PER_ID, status = status}
+  redis.call('SET', ids_key, ids)
+  write(session, ttl_seconds, lease_ms, ...)
+  return answer('OK', session)
+end
+
+-- overview
+-- Changes nothing. Adds a flat list of fields and values (OVERVIEW_FIELDS), the milliseconds that are left to live,
+-- and the time in milliseconds.
+function commands.overview(code)
+  local session = stored()
+  if not session or not session.is_whole then return answer('NOT_FOUND', session) end
+  local values = redis.call('HMGET', state, unpack(OVERVIEW_FIELDS))
+  local flat = {}
+  for number, field in ipairs(OVERVIEW_FIELDS) do
+    flat[2 * number - 1], flat[2 * number] = field, values[number]
+  end
+  local found = answer(code or 'OK', session)
+  found[4], found[5], found[6] = flat, redis.call('PTTL', state), now_ms()
+  return found
+end
+
+-- cancel epoch_step ttl_seconds
+-- Ends a running or suspended session as "cancelled", for an operator, under an epoch that is higher by the step. One
+-- that has ended stays as it is: REPEATED. Adds what `overview` does.
+function commands.cancel(epoch_step, ttl_seconds)
+  local session = stored()
+  local can_go_on = session and (session.status == 'running' or session.status == 'suspended')
+  if can_go_on then
+    session.epoch, session.status = session.epoch + epoch_step, 'cancelled'
+    write(session, ttl_seconds, 0)
+  end
+  return commands.overview(can_go_on and 'OK' or 'REPEATED')
 end
 
 -- load
--- Changes nothing.
+-- Changes nothing. Adds a flat list of all fields and values, and the ids.
 function commands.load()
-  if redis.call('EXISTS', state) == 0 then return answer('NOT_FOUND') end
-  local found = answer('OK')
+  local session = stored()
+  if not session or not session.is_whole then return answer('NOT_FOUND', session) end
+  local found = answer('OK', session)
   found[4] = redis.call('HGETALL', state)
   found[5] = redis.call('GET', ids_key) or ''
   return found

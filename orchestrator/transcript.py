@@ -130,6 +130,15 @@ def chunk_of(position: int, tokens: Sequence[GeneratedToken], round_: int) -> To
     return TokenChunk(position, tuple(tokens), "".join(one.text for one in tokens), round_, num_accepted)
 
 
+def without_sent(chunk: TokenChunk, position: int) -> TokenChunk | None:
+    """Return a chunk without its tokens before a position, which the client has; None where nothing is left."""
+    num_sent = max(0, position - chunk.position)
+    if num_sent == 0:
+        return chunk
+    tokens = chunk.tokens[num_sent:]
+    return chunk_of(chunk.position + num_sent, tokens, chunk.round) if tokens else None
+
+
 def token(
     tokenizer: Tokenizer, token_id: int, text: str, origin: TokenOrigin, logprobs: TokenLogprobs | None
 ) -> GeneratedToken:

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import aclosing
 from functools import partial
 
 import grpc.aio
 
 from paceline.serving.frames import in_frame, repeated_in_frame
 from paceline.serving.replica import Replica
-from paceline.serving.round_messages import error_message, point_from, timing_message
+from paceline.serving.round_messages import error_message, point_from, progress_message, timing_message
 from paceline.serving.sampling_messages import logprobs_message
 from paceline.serving.session import Session
 from paceline.serving.session_host import SessionHost
+from paceline.serving.session_table import RoundKey
 from paceline.v1 import target_service_pb2 as messages
 from paceline.v1 import target_service_pb2_grpc
 from target_service.rounds import VerifyRound, check_round
@@ -37,8 +39,11 @@ class TargetServicer(target_service_pb2_grpc.TargetServiceServicer):
         self, request_iterator: AsyncIterator[messages.VerifyRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[messages.VerifyResponse]:
         """Verify rounds, a frame at a time."""
-        async for results in self._host.exchange(self._begin, request_iterator):
-            yield messages.VerifyResponse(results=results)
+        async with aclosing(self._host.exchange(self._begin, request_iterator)) as frames:
+            async for frame in frames:
+                yield messages.VerifyResponse(
+                    results=frame.answers, progress=progress_message(frame.progress)
+                )
 
     async def ReleaseSessions(
         self, request: messages.TargetServiceReleaseSessionsRequest, context: grpc.aio.ServicerContext
@@ -72,7 +77,7 @@ class TargetServicer(target_service_pb2_grpc.TargetServiceServicer):
         vocabulary_size = self._host.model.info.vocabulary_size
         check_round(round_, vocabulary_size)
         answer = partial(verify, round_=round_, received_ns=received_ns, vocabulary_size=vocabulary_size)
-        verified: VerifiedRound = await self._host.sessions.play(round_.point, round_, answer)
+        verified: VerifiedRound = await self._host.play(round_.point, RoundKey(message.round, round_), answer)
         return messages.Verdict(
             num_accepted=verified.verdict.num_accepted,
             own_ids=verified.verdict.own_ids,

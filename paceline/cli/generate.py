@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Annotated
 
@@ -10,18 +10,20 @@ import typer
 
 from paceline.cli import sampling_options as options
 from paceline.cli.generation_view import GenerationView, JsonView, TextView, describe_summary
-from paceline.cli.prompt_source import make_prompt, read_prompt
+from paceline.cli.prompt_source import continuation_of, make_prompt, read_prompt
 from paceline.cli.status_row import StatusRow
 from paceline.cli.token_painter import Marking, TokenPainter, has_colour
 from paceline.client.generation import (
+    Continuation,
     Drafter,
     GenerationRequest,
+    Prompt,
     Sampling,
     Speculation,
     SpeculationMode,
     StopConditions,
 )
-from paceline.client.orchestrator import connect
+from paceline.client.resuming import ResumingOrchestrator, RetrySettings, connect_to_all
 from paceline.errors import ConfigError
 from paceline.local.cluster_record import find_cluster
 
@@ -99,10 +101,24 @@ def generate(
         typer.Option("--stats/--no-stats", help="Statistics on stderr: live on a terminal, and at the end."),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the events as lines of JSON.")] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="Go on with a broken stream: send what follows a rollback token."),
+    ] = None,
+    rewind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN", help="Generate anew from a rollback token on, behind the prompt if there is one."
+        ),
+    ] = None,
+    fork: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="As --rewind, in a new session that shares the cache.")
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
-            help="HOST:PORT of an orchestrator; the cluster of `paceline up` if not given.",
+            help="HOST:PORT of orchestrators, with commas between them; a stream that breaks goes on at the next. "
+            "The cluster of `paceline up` if not given.",
             envvar="PACELINE_ADDRESS",
         ),
     ] = None,
@@ -111,8 +127,9 @@ def generate(
     ] = False,
 ) -> None:
     """Generate text from a prompt, streamed to stdout; statistics go to stderr."""
+    continuation = continuation_of(resume, rewind, fork)
     request = GenerationRequest(
-        make_prompt(read_prompt(prompt, path), system, is_chat=is_chat),
+        _prompt(prompt, path, system, continuation, is_chat=is_chat),
         max_tokens=max_tokens,
         speculation=_speculation(
             num_draft_tokens, drafter, is_wanted=has_speculation, is_adaptive=is_adaptive
@@ -136,6 +153,7 @@ def generate(
         stop=StopConditions(tuple(stop_texts or ()), tuple(stop_ids or ())),
         num_choices=num_choices,
         echo=echo,
+        continuation=continuation,
     )
     address = address or find_cluster().address
     if as_json:
@@ -150,8 +168,29 @@ def generate(
         asyncio.run(_stream(address, request, view))
 
 
+def _prompt(
+    text: str | None,
+    path: Path | None,
+    system: str | None,
+    continuation: Continuation | None,
+    *,
+    is_chat: bool,
+) -> Prompt | None:
+    if continuation is None:
+        return make_prompt(read_prompt(text, path), system, is_chat=is_chat)
+    if text is None and path is None:
+        return None
+    return make_prompt(read_prompt(text, path), system, is_chat=False)  # it goes on where the session is
+
+
+def _connect(addresses: str) -> AbstractAsyncContextManager[ResumingOrchestrator]:
+    # Nobody waits at a terminal for a cluster that is not there.
+    settings = RetrySettings(give_up_at_first_seconds=0.0)
+    return connect_to_all([one.strip() for one in addresses.split(",") if one.strip()], settings)
+
+
 async def _stream(address: str, request: GenerationRequest, view: GenerationView) -> None:
-    async with connect(address) as orchestrator, aclosing(orchestrator.generate(request)) as events:
+    async with _connect(address) as orchestrator, aclosing(orchestrator.generate(request)) as events:
         async for event in events:
             view.show(event)
 
@@ -160,7 +199,7 @@ async def _print_choices(
     address: str, request: GenerationRequest, marking: Marking, *, has_statistics: bool
 ) -> None:
     """Print one answer after the other, since they come all at once."""
-    async with connect(address) as orchestrator:
+    async with _connect(address) as orchestrator:
         completions = await orchestrator.complete_choices(request)
     painter = TokenPainter(marking, is_terminal=sys.stdout.isatty())
     for number, completion in enumerate(completions, start=1):

@@ -16,6 +16,7 @@ class PacelineCommands(DeferredGroup):
         "demo": "See it work: real models, with and without speculation, the same text.",
         "up": "Run a cluster on this machine until Ctrl-C.",
         "generate": "Generate text, streamed as it comes.",
+        "sessions": "List, show and cancel sessions.",
         "bench": "Measure tokens per second, target-only beside speculative.",
         "models": "List, pull and prepare models.",
     }

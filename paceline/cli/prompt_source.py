@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from paceline.client.generation import Chat, Prompt, RawPrompt
+from paceline.client.generation import Chat, Continuation, ContinuationMode, Prompt, RawPrompt
 from paceline.errors import ConfigError
 from paceline.models.chat_message import ChatMessage
 
@@ -28,6 +28,15 @@ def make_prompt(text: str, system: str | None, *, is_chat: bool) -> Prompt:
         return RawPrompt(text)
     turns = [ChatMessage("user", text)]
     return Chat(tuple([ChatMessage("system", system), *turns] if system is not None else turns))
+
+
+def continuation_of(resume: str | None, rewind: str | None, fork: str | None) -> Continuation | None:
+    """Return how the options go on with a session, None where they do not; raises ConfigError."""
+    wishes = {ContinuationMode.RESUME: resume, ContinuationMode.REWIND: rewind, ContinuationMode.FORK: fork}
+    given = [Continuation(token, mode) for mode, token in wishes.items() if token is not None]
+    if len(given) > 1:
+        raise ConfigError("give one of --resume, --rewind and --fork", setting="resume")
+    return given[0] if given else None
 
 
 def _read_file(path: Path) -> bytes:

@@ -92,10 +92,9 @@ class CompletionBuilder:
 
     def build(self) -> Completion:
         """Return the finished generation."""
-        # A stream that ends with status OK has all three kinds of events.
+        # A stream that ends with status OK has both.
         assert self._started is not None
         assert self._summary is not None
-        assert self._chunks
         return Completion(
             self._started,
             tuple(token for chunk in self._chunks for token in chunk.tokens),

@@ -20,6 +20,19 @@ class CallFailedError(PacelineError):
         super().__init__(_sentence(address, reason, message), code=code, metadata=self.metadata)
 
 
+class StreamGapError(PacelineError):
+    """A stream does not go on where the one before it broke off (`expected_position`, `position`)."""
+
+    reason = "STREAM_GAP"
+
+    def __init__(self, expected_position: int, position: int) -> None:
+        super().__init__(
+            f"the stream goes on at position {position} instead of {expected_position}; report this",
+            expected_position=expected_position,
+            position=position,
+        )
+
+
 def _sentence(address: str, reason: str, message: str) -> str:
     if reason == "UNAVAILABLE":  # gRPC's own word: nobody listens there
         return f"nobody answers at {address}: start a cluster with `paceline up`, or check --address"

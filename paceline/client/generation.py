@@ -90,11 +90,31 @@ class StopConditions:
     include_text: bool = False
 
 
+class ContinuationMode(StrEnum):
+    """How a session goes on from one of its points."""
+
+    RESUME = "resume"  # exactly as the broken stream would have
+    REWIND = "rewind"  # anew, what came after the point is dropped
+    FORK = "fork"  # as rewind, in a new session
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Going on with a session from the point that a rollback token names."""
+
+    rollback_token: str
+    mode: ContinuationMode
+
+
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A wish for text; what is None is left to the orchestrator."""
+    """A wish for text; what is None is left to the orchestrator.
 
-    prompt: Prompt
+    Without a `continuation` there must be a prompt. With one, the prompt goes on where the point is, and what is left
+    at its default stays as the session has it; to resume a session, leave everything else at its default.
+    """
+
+    prompt: Prompt | None
     max_tokens: int | None = None
     speculation: Speculation = field(default_factory=Speculation)
     ignore_eos: bool = False
@@ -103,6 +123,7 @@ class GenerationRequest:
     stop: StopConditions = field(default_factory=StopConditions)
     num_choices: int = 1
     echo: bool = False
+    continuation: Continuation | None = None
 
 
 class TokenOrigin(StrEnum):
@@ -113,6 +134,7 @@ class TokenOrigin(StrEnum):
     BONUS = "bonus"  # the target added it after all of the draft's
     TARGET = "target"  # the target decoded alone
     PROMPT = "prompt"  # it is of the prompt, which `echo` asked for
+    REPLAYED = "replayed"  # it was committed before the stream that resumes the session
 
 
 @dataclass(frozen=True)
@@ -141,18 +163,23 @@ class GeneratedToken:
 
 @dataclass(frozen=True)
 class GenerationStarted:
-    """The session exists."""
+    """The session exists; the first token sent will be at `position`, the point that `rollback_token` names."""
 
     session_id: str
     num_prompt_tokens: int
     model: str
     seed: int
     choice: int = 0
+    position: int = 0
+    rollback_token: str = ""
 
 
 @dataclass(frozen=True)
 class TokenChunk:
-    """Committed tokens, of one round or of several; `position` counts the prompt, `text` is always whole characters."""
+    """Committed tokens, of one round or of several; `position` counts the prompt, `text` is always whole characters.
+
+    `rollback_token` names the point after the last of them.
+    """
 
     position: int
     tokens: tuple[GeneratedToken, ...]
@@ -160,6 +187,7 @@ class TokenChunk:
     round: int
     num_accepted: int
     choice: int = 0
+    rollback_token: str = ""
 
 
 class FinishReason(StrEnum):
@@ -209,6 +237,19 @@ class GenerationTiming:
 
 
 @dataclass(frozen=True)
+class RecoverySummary:
+    """What was lost on the way and how it was made good; see `paceline.v1.RecoverySummary`."""
+
+    num_failovers: Mapping[str, int] = field(default_factory=dict[str, int])
+    num_rebuilt_tokens: int = 0
+    num_replayed_tokens: int = 0
+    num_restored_records: int = 0
+    detection_seconds: float = 0.0
+    takeover_seconds: float = 0.0
+    rebuild_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class GenerationSummary:
     """The last event."""
 
@@ -219,6 +260,8 @@ class GenerationSummary:
     stop_text: str | None = None
     stop_id: int | None = None
     choice: int = 0
+    recovery: RecoverySummary = field(default_factory=RecoverySummary)
+    rollback_token: str = ""
 
 
 GenerationEvent: TypeAlias = GenerationStarted | TokenChunk | GenerationSummary

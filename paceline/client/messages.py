@@ -2,6 +2,7 @@
 
 from paceline.client.generation import (
     Chat,
+    ContinuationMode,
     Drafter,
     FinishReason,
     GeneratedToken,
@@ -12,6 +13,7 @@ from paceline.client.generation import (
     GenerationTiming,
     PromptIds,
     RawPrompt,
+    RecoverySummary,
     Sampling,
     Speculation,
     SpeculationMode,
@@ -39,12 +41,18 @@ _DRAFTERS = {
     Drafter.PROMPT_LOOKUP: pb.DRAFTER_PROMPT_LOOKUP,
     Drafter.NONE: pb.DRAFTER_NONE,
 }
+_CONTINUATION_MODES = {
+    ContinuationMode.RESUME: pb.CONTINUATION_MODE_RESUME,
+    ContinuationMode.REWIND: pb.CONTINUATION_MODE_REWIND,
+    ContinuationMode.FORK: pb.CONTINUATION_MODE_FORK,
+}
 _ORIGINS = {
     pb.TOKEN_ORIGIN_ACCEPTED: TokenOrigin.ACCEPTED,
     pb.TOKEN_ORIGIN_RECOVERED: TokenOrigin.RECOVERED,
     pb.TOKEN_ORIGIN_BONUS: TokenOrigin.BONUS,
     pb.TOKEN_ORIGIN_TARGET: TokenOrigin.TARGET,
     pb.TOKEN_ORIGIN_PROMPT: TokenOrigin.PROMPT,
+    pb.TOKEN_ORIGIN_REPLAYED: TokenOrigin.REPLAYED,
 }
 _FINISH_REASONS = {
     pb.FINISH_REASON_STOP: FinishReason.STOP,
@@ -58,10 +66,11 @@ def request_message(request: GenerationRequest) -> pb.GenerateRequest:
     message = pb.GenerateRequest(
         model=request.model or "",
         max_tokens=request.max_tokens,
-        speculation=_speculation_message(request.speculation),
         ignore_eos=request.ignore_eos,
         echo=request.echo,
     )
+    if request.speculation != Speculation():
+        message.speculation.CopyFrom(_speculation_message(request.speculation))
     if request.sampling != Sampling():
         message.sampling.CopyFrom(_sampling_message(request.sampling))
     if request.stop != StopConditions():
@@ -79,6 +88,11 @@ def request_message(request: GenerationRequest) -> pb.GenerateRequest:
             message.chat.CopyFrom(pb.ChatInput(messages=turns))
         case PromptIds(ids):
             message.token_ids.CopyFrom(pb.TokenIdsInput(ids=ids))
+        case None:
+            pass
+    if request.continuation is not None:
+        token, mode = request.continuation.rollback_token, _CONTINUATION_MODES[request.continuation.mode]
+        message.continuation.CopyFrom(pb.Continuation(rollback_token=token, mode=mode))
     return message
 
 
@@ -88,7 +102,13 @@ def event_of(message: pb.GenerateResponse) -> GenerationEvent | None:
         case "started":
             started = message.started
             return GenerationStarted(
-                started.session_id, started.num_prompt_tokens, started.model, started.seed, message.choice
+                started.session_id,
+                started.num_prompt_tokens,
+                started.model,
+                started.seed,
+                message.choice,
+                started.position,
+                started.rollback_token,
             )
         case "chunk":
             return _chunk(message.chunk, message.choice)
@@ -144,7 +164,9 @@ def _sampling_message(sampling: Sampling) -> pb.GenerationSampling:
 
 def _chunk(chunk: pb.TokenChunk, choice: int) -> TokenChunk:
     tokens = tuple(map(_token, chunk.tokens))
-    return TokenChunk(chunk.position, tokens, chunk.text, chunk.round, chunk.num_accepted, choice)
+    return TokenChunk(
+        chunk.position, tokens, chunk.text, chunk.round, chunk.num_accepted, choice, chunk.rollback_token
+    )
 
 
 def _token(token: pb.GeneratedToken) -> GeneratedToken:
@@ -182,4 +204,18 @@ def _summary(summary: pb.GenerationSummary, choice: int) -> GenerationSummary:
         summary.stop_text if summary.HasField("stop_text") else None,
         summary.stop_id if summary.HasField("stop_id") else None,
         choice,
+        _recovery(summary.recovery),
+        summary.rollback_token,
+    )
+
+
+def _recovery(recovery: pb.RecoverySummary) -> RecoverySummary:
+    return RecoverySummary(
+        dict(recovery.num_failovers),
+        recovery.num_rebuilt_tokens,
+        recovery.num_replayed_tokens,
+        recovery.num_restored_records,
+        recovery.detection_seconds,
+        recovery.takeover_seconds,
+        recovery.rebuild_seconds,
     )

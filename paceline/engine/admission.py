@@ -1,7 +1,13 @@
-"""Admission: a work takes all the blocks that it can need before its first row runs, or nothing is changed."""
+"""Admission: a work takes all the blocks that it can need before its first row runs, or nothing is changed.
+
+So a running work never waits for a block, and those that wait for one hold none that could not be taken from them:
+there is no deadlock.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from paceline.engine.block_pool import BlockKey, BlockPool
@@ -11,6 +17,7 @@ from paceline.engine.errors import (
     PositionMismatchError,
     SequenceClosedError,
     TokenOutOfVocabularyError,
+    WorkTooLargeError,
 )
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work
@@ -32,7 +39,7 @@ class Admitted(NamedTuple):
 
     num_tokens: int  # ids of the sequence before anything is drawn
     num_drawn: int  # ids to draw, cut at the context's end
-    num_cached_tokens: int  # tokens whose KV was found in shared blocks
+    num_cached_tokens: int  # tokens whose KV was found in shared blocks, or came from the sequence's source
 
 
 class _Reuse(NamedTuple):
@@ -43,29 +50,62 @@ class _Reuse(NamedTuple):
     keys: list[BlockKey]
 
 
-def admit(
-    work: Work, pool: BlockPool, limits: Limits, idle_sequences: Iterable[Sequence], copy_block: CopyBlock
-) -> Admitted:
-    """Bring a work's sequence to the point where its first row can run.
+@dataclass(frozen=True)
+class AdmissionPlan:
+    """How a work will find its room; nothing has been changed yet.
 
-    Idle sequences lose their blocks, in the given order, where that is needed to make room.
+    Attributes:
+        token_ids: The sequence's ids before anything is drawn.
+        num_drawn: Ids to draw, cut at the context's end.
+        num_blocks: Blocks that the sequence will hold.
+        reuse: Which KV stays.
+        evicted: Idle sequences that lose their blocks.
+    """
+
+    token_ids: list[int]
+    num_drawn: int
+    num_blocks: int
+    reuse: _Reuse
+    evicted: list[Sequence]
+
+
+def plan_admission(
+    work: Work, pool: BlockPool, limits: Limits, evictable: Callable[[], Items[Sequence]]
+) -> AdmissionPlan:
+    """Return how a work's sequence comes to the point where its first row can run.
+
+    `evictable` names the idle sequences that may lose their blocks where room is lacking, in this order.
 
     Raises:
         SequenceClosedError, PositionMismatchError, TokenOutOfVocabularyError, ContextTooLongError,
-        InvalidRequestError, BlocksExhaustedError: The sequence is as it was then.
+        InvalidRequestError: The work cannot be done.
+        WorkTooLargeError: It could not be done in the empty cache either.
+        BlocksExhaustedError: There is no room now.
     """
     num_drawn = _check(work, limits)
-    sequence = work.sequence
-    token_ids = sequence.token_ids[: work.position] + work.token_ids.tolist()
+    token_ids = work.sequence.token_ids[: work.position] + work.token_ids.tolist()
     num_blocks = _num_blocks(len(token_ids) + num_drawn, pool)
+    _check_size(num_blocks, pool)
     reuse = _find_reuse(work, token_ids, pool)
-    _make_room(sequence, pool, reuse, num_blocks, idle_sequences)
+    evicted = _evictions(work.sequence, pool, reuse, num_blocks, evictable)
+    return AdmissionPlan(token_ids, num_drawn, num_blocks, reuse, evicted)
+
+
+def carry_out(plan: AdmissionPlan, sequence: Sequence, pool: BlockPool, copy_block: CopyBlock) -> Admitted:
+    """Give a work's sequence its ids and blocks; nothing else may have changed since it was planned."""
+    reuse = plan.reuse
+    for block in reuse.found:
+        pool.share(block)
+    for idle in plan.evicted:
+        idle.evict()
+    num_cached = min(sequence.num_inherited, reuse.num_kept) + len(reuse.found) * pool.block_size
+    sequence.num_inherited = 0
     sequence.truncate(reuse.num_kept)
-    sequence.token_ids = token_ids
+    sequence.token_ids = plan.token_ids
     sequence.adopt(reuse.found, reuse.keys)
     sequence.make_last_block_writable(copy_block)
-    sequence.blocks += [pool.allocate() for _ in range(num_blocks - len(sequence.blocks))]
-    return Admitted(len(token_ids), num_drawn, len(reuse.found) * pool.block_size)
+    sequence.blocks += [pool.allocate() for _ in range(plan.num_blocks - len(sequence.blocks))]
+    return Admitted(len(plan.token_ids), plan.num_drawn, num_cached)
 
 
 def _check(work: Work, limits: Limits) -> int:
@@ -130,28 +170,61 @@ def _num_agreeing(sequence: Sequence, position: int, token_ids: list[int]) -> in
     return position + num_same
 
 
-def _make_room(
-    sequence: Sequence, pool: BlockPool, reuse: _Reuse, num_blocks: int, idle_sequences: Iterable[Sequence]
-) -> None:
-    """Take the found blocks, and see to it that the rest can be allocated; raises BlocksExhaustedError."""
-    others = [one for one in idle_sequences if one is not sequence]
-    room = _Room(sequence, pool, reuse, num_blocks)
-    num_evicted = 0
-    while room.num_needed > room.num_free and num_evicted < len(others):
-        room.let_go(others[num_evicted].blocks)
-        num_evicted += 1
-    if room.num_needed > room.num_free:
+def _check_size(num_blocks: int, pool: BlockPool) -> None:
+    num_total = pool.num_blocks - 1
+    if num_blocks > num_total:
         message = (
-            f"The KV cache has {room.num_free} free blocks of {pool.block_size} tokens and {room.num_needed} are "
-            "needed. Try again when other sessions have ended, or give the replica more KV memory."
+            f"The work needs {num_blocks} blocks of {pool.block_size} tokens and the whole KV cache has {num_total}: "
+            "it can never run here. Send fewer tokens, or give the replica more KV memory."
         )
-        raise BlocksExhaustedError(
-            message, num_needed=room.num_needed, num_free=room.num_free, num_total=pool.num_blocks - 1
+        raise WorkTooLargeError(
+            message, num_needed=num_blocks, num_free=pool.num_available, num_total=num_total
         )
-    for block in reuse.found:
-        pool.share(block)
-    for idle in others[:num_evicted]:
-        idle.evict()
+
+
+def _evictions(
+    sequence: Sequence,
+    pool: BlockPool,
+    reuse: _Reuse,
+    num_blocks: int,
+    evictable: Callable[[], Items[Sequence]],
+) -> list[Sequence]:
+    """Return who loses its blocks so that the rest can be allocated; raises BlocksExhaustedError.
+
+    None of them could be left out: a sequence whose blocks others hold too loses them only where these others do.
+    """
+    room = _Room(sequence, pool, reuse, num_blocks)
+    if room.is_enough:
+        return []
+    let_go: list[Sequence] = []
+    for idle in evictable():
+        if room.is_enough:
+            break
+        if idle is not sequence:
+            room.let_go(idle.blocks)
+            let_go.append(idle)
+    if not room.is_enough:
+        raise _exhausted(room, pool)
+    return [idle for idle in reversed(let_go) if not _is_spared(idle, room)]
+
+
+def _is_spared(idle: Sequence, room: "_Room") -> bool:
+    """Take a sequence's blocks back if there is room without them."""
+    room.take_back(idle.blocks)
+    if room.is_enough:
+        return True
+    room.let_go(idle.blocks)
+    return False
+
+
+def _exhausted(room: "_Room", pool: BlockPool) -> BlocksExhaustedError:
+    message = (
+        f"The KV cache has {room.num_free} free blocks of {pool.block_size} tokens and {room.num_needed} are needed. "
+        "Try again when other sessions have ended, or give the replica more KV memory."
+    )
+    return BlocksExhaustedError(
+        message, num_needed=room.num_needed, num_free=room.num_free, num_total=pool.num_blocks - 1
+    )
 
 
 class _Room:
@@ -176,10 +249,20 @@ class _Room:
         is_copied = self._appended_to is not None and self._num_holders(self._appended_to) > 1
         return self._num_new + is_copied
 
+    @property
+    def is_enough(self) -> bool:
+        """Whether all blocks could be allocated."""
+        return self.num_needed <= self.num_free
+
     def let_go(self, blocks: list[int]) -> None:
         """Count one holder less of each block."""
         self._num_let_go.update(blocks)
         self.num_free += sum(self._num_holders(block) == 0 for block in blocks)
+
+    def take_back(self, blocks: list[int]) -> None:
+        """Undo `let_go`."""
+        self.num_free -= sum(self._num_holders(block) == 0 for block in blocks)
+        self._num_let_go.subtract(blocks)
 
     def _num_holders(self, block: int) -> int:
         return self._pool.num_holders(block) - self._num_let_go[block]

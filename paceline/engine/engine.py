@@ -3,37 +3,45 @@
 The loop is three calls: admit what has come, run one forward pass over the rows that are due, hand out results.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 from typing import Literal, Self
 
-from paceline.engine.admission import Limits, admit
+from paceline.engine.admission import Limits, carry_out, plan_admission
 from paceline.engine.batch import Rows, chunked_batch, split_batch
 from paceline.engine.block_pool import BlockPool
 from paceline.engine.errors import (
+    BlocksExhaustedError,
     EngineFailedError,
     EngineStoppedError,
-    PositionMismatchError,
     SelfTestError,
     SequenceClosedError,
 )
+from paceline.engine.eviction import eviction_order
 from paceline.engine.precision import choose_precision
+from paceline.engine.progress import EngineProgress
 from paceline.engine.runner import Runner, RunnerConfig, load_model
 from paceline.engine.scheduling import RowBudget, plan_step
 from paceline.engine.self_test import SelfTestReport, check_finite, run_self_test
 from paceline.engine.sequence import Sequence
 from paceline.engine.task import Pass, Task
+from paceline.engine.waiting_line import AdmissionRules, WaitingLine, abandoned, refuse
 from paceline.engine.work import Logits, Work, WorkHandle
 from paceline.errors import PacelineError
 
-__all__ = ["CacheUsage", "Engine", "EngineConfig", "EngineInfo", "SelfTestReport"]
+__all__ = ["AdmissionRules", "CacheUsage", "Engine", "EngineConfig", "EngineInfo", "SelfTestReport"]
 
 Invariance = Literal["require", "prefer", "off"]
+
+# Of so many latest passes the longest is reported.
+_NUM_TIMED_PASSES = 16
+# Idle caches lose their protection, and works their patience, without any event that would wake the scheduler.
+_LOOK_AGAIN_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class EngineConfig:
         batch_invariant: "require" refuses to load a model whose logits depend on the batch, "prefer" reports it,
             "off" promises nothing and lays prompts out in the faster, chunked way.
         max_context_tokens: Longest sequence; the model's own limit, or the cache's if that is smaller, where None.
+        admission: How works wait for room in the KV cache.
     """
 
     model_directory: Path
@@ -62,6 +71,7 @@ class EngineConfig:
     max_rows_per_step: int = 64
     batch_invariant: Invariance = "require"
     max_context_tokens: int | None = None
+    admission: AdmissionRules = field(default_factory=AdmissionRules)
 
 
 @dataclass(frozen=True)
@@ -117,9 +127,14 @@ class Engine:
         self._lay_out = chunked_batch if config.batch_invariant == "off" else split_batch
         self._inbox = _Inbox()
         self._sequences: dict[int, Sequence] = {}
-        self._waiting: list[WorkHandle] = []
+        self._rules = config.admission
+        self._line = WaitingLine(config.admission)
         self._tasks: list[Task] = []
+        self._has_room_changed = False
         self._num_steps = 0
+        self._num_admissions = 0
+        self._latest_passes_ns = deque([info.self_test.longest_pass_ns], maxlen=_NUM_TIMED_PASSES)
+        self._longest_step_ns = info.self_test.longest_pass_ns
         self._ended_by: PacelineError | None = None
         self._thread = Thread(target=self._run, name="engine-scheduler", daemon=True)
         self._thread.start()
@@ -179,18 +194,16 @@ class Engine:
             self._inbox.errands.append(partial(self._close, sequence))
             self._wake()
 
-    def fork_sequence(self, sequence: Sequence, num_tokens: int) -> "Future[Sequence]":
-        """Return a new sequence that knows the first `num_tokens` ids and shares the blocks that hold them.
+    def fork_sequence(self, source: Sequence) -> Sequence:
+        """Return a new sequence that comes to share all that the source holds, before its own first work is looked at.
 
-        The future fails with PositionMismatchError or SequenceClosedError.
+        The source may be at work. The fork's works truncate it to what they need, so that it is correct whatever it
+        shares; from a source that is closed by then it gets nothing.
         """
-        forked: Future[Sequence] = Future()
+        forked = Sequence(self._pool)
         with self._inbox.changed:
-            if self._inbox.is_stopping or self._ended_by is not None:
-                forked.set_exception(self._ended_by or _stopped())
-            else:
-                self._inbox.errands.append(partial(self._fork, sequence, num_tokens, forked))
-                self._wake()
+            self._inbox.errands.append(partial(self._fork, source, forked))
+            self._wake()
         return forked
 
     def submit(self, work: Work) -> WorkHandle:
@@ -209,17 +222,31 @@ class Engine:
         pool = self._pool
         return CacheUsage(pool.num_blocks - 1, pool.num_free, pool.num_idle, pool.num_used, pool.block_size)
 
+    def progress(self) -> EngineProgress:
+        """Tell how far the scheduler has come, without waiting for it: a pass that hangs shows as no more steps."""
+        return EngineProgress(
+            num_steps=self._num_steps,
+            longest_step_ns=self._longest_step_ns,
+            num_waiting=len(self._line) + len(self._inbox.handles),
+            num_available_blocks=self._pool.num_available,
+            num_blocks=self._pool.num_blocks - 1,
+        )
+
     @property
     def failure(self) -> PacelineError | None:
         """What ended the engine, None while it serves: the process should then stop being healthy."""
         return self._ended_by
 
-    def close(self) -> None:
-        """End the scheduler thread after the running pass; works that have not ended fail with EngineStoppedError."""
+    def close(self, timeout_seconds: float | None = None) -> bool:
+        """End the scheduler thread after the running pass; works that have not ended fail with EngineStoppedError.
+
+        Returns False where the pass still runs after the timeout.
+        """
         with self._inbox.changed:
             self._inbox.is_stopping = True
             self._wake()
-        self._thread.join()
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
 
     def _wake(self) -> None:
         with self._inbox.changed:
@@ -230,6 +257,7 @@ class Engine:
         ending: PacelineError = _stopped()
         try:
             while self._take_in():
+                self._drop_abandoned()
                 self._admit()
                 self._step()
                 self._hand_out()
@@ -248,77 +276,81 @@ class Engine:
             errand()
         for task in self._tasks:
             task.fail(error)
-        for handle in [*self._waiting, *left]:
-            _fail(handle, error)
-        self._tasks, self._waiting = [], []
+        self._line.refuse_all(error)
+        for handle in left:
+            refuse(handle, error)
+        self._tasks = []
 
     def _take_in(self) -> bool:
         """Wait for something to do, and empty the inbox; False means stop."""
         inbox = self._inbox
         with inbox.changed:
-            while not (inbox.was_woken or self._tasks or self._waiting or inbox.is_stopping):
-                inbox.changed.wait()
+            while not (inbox.was_woken or self._tasks or self._has_room_changed or inbox.is_stopping):
+                if not inbox.changed.wait(_LOOK_AGAIN_SECONDS if len(self._line) else None):
+                    break
             inbox.was_woken = False
             arrived, inbox.handles = inbox.handles, []
             errands, inbox.errands = inbox.errands, []
-        self._waiting += arrived
+        self._line.join(arrived)
         for errand in errands:
             errand()
         return not inbox.is_stopping
 
     def _close(self, sequence: Sequence) -> None:
-        gone = [task for task in self._tasks if task.sequence is sequence]
-        self._tasks = [task for task in self._tasks if task.sequence is not sequence]
+        gone = self._remove_tasks(lambda task: task.sequence is sequence)
         sequence.close()
         self._sequences.pop(id(sequence), None)
         for task in gone:
             task.fail(SequenceClosedError("The session was released while it ran."))
 
-    def _fork(self, sequence: Sequence, num_tokens: int, forked: "Future[Sequence]") -> None:
-        if not forked.set_running_or_notify_cancel():
-            return
-        num_known = len(sequence.token_ids)
-        if sequence.is_closed:
-            forked.set_exception(SequenceClosedError("The session was released."))
-        elif not 0 <= num_tokens <= num_known:
-            message = f"The cache knows {num_known} ids, not {num_tokens}; send them from position 0."
-            error = PositionMismatchError(message, position=num_tokens, known_position=num_known)
-            forked.set_exception(error)
-        else:
-            sharer = sequence.fork(num_tokens)
-            self._sequences[id(sharer)] = sharer
-            forked.set_result(sharer)
+    def _drop_abandoned(self) -> None:
+        for task in self._remove_tasks(lambda task: task.handle.is_abandoned):
+            task.fail(abandoned())
+
+    def _remove_tasks(self, is_gone: Callable[[Task], bool]) -> list[Task]:
+        gone = [task for task in self._tasks if is_gone(task)]
+        self._tasks = [task for task in self._tasks if task not in gone]
+        return gone
+
+    def _fork(self, source: Sequence, forked: Sequence) -> None:
+        if not (source.is_closed or forked.is_closed):
+            forked.inherit(source)
+            self._sequences[id(forked)] = forked
 
     def _admit(self) -> None:
-        """Admit works whose sequences are free, in the order of their arrival."""
-        busy = {id(task.sequence) for task in self._tasks}
-        still_waiting: list[WorkHandle] = []
-        for handle in self._waiting:
-            if id(handle.work.sequence) in busy:
-                still_waiting.append(handle)
-            elif self._start(handle, busy):
-                busy.add(id(handle.work.sequence))
-        self._waiting = still_waiting
+        """Admit works whose sequences are free and for which there is room, in the order of their arrival."""
+        self._has_room_changed = False
+        self._line.admit({id(task.sequence) for task in self._tasks}, self._start)
 
-    def _start(self, handle: WorkHandle, busy: set[int]) -> bool:
-        if not handle.future.set_running_or_notify_cancel():
-            return False
+    def _start(self, handle: WorkHandle, may_preempt: bool) -> None:
+        """Admit one work; see `StartWork`."""
+        work, sequence = handle.work, handle.work.sequence
         try:
-            admitted = admit(handle.work, self._pool, self._limits, self._idle(busy), self._runner.copy_block)
+            plan = plan_admission(
+                work, self._pool, self._limits, partial(self._evictable, may_preempt=may_preempt)
+            )
+        except BlocksExhaustedError:
+            raise
         except PacelineError as error:
-            handle.future.set_exception(error)
-            return False
-        sequence = handle.work.sequence
+            refuse(handle, error)
+            return
+        if not handle.future.set_running_or_notify_cancel():
+            return
+        admitted = carry_out(plan, sequence, self._pool, self._runner.copy_block)
         sequence.last_step = self._num_steps  # it waits from now on
+        if not sequence.is_live:
+            self._num_admissions += 1
+            sequence.admission = self._num_admissions
         self._sequences[id(sequence)] = sequence
         self._tasks.append(Task(handle, admitted))
-        return True
 
-    def _idle(self, busy: set[int]) -> Iterator[Sequence]:
-        """Sequences without work that hold blocks, the one served longest ago first."""
-        waiting = {id(handle.work.sequence) for handle in self._waiting}
-        idle = (one for key, one in self._sequences.items() if key not in busy and one.blocks)
-        return iter(sorted(idle, key=lambda one: (id(one) in waiting, one.last_step)))
+    def _evictable(self, *, may_preempt: bool) -> list[Sequence]:
+        """Sequences that may lose their blocks, in order."""
+        running = {id(task.sequence) for task in self._tasks}
+        waiting = {id(handle.work.sequence) for handle in self._line}
+        idle = [one for key, one in self._sequences.items() if key not in running and one.blocks]
+        protected_since = monotonic() - self._rules.protect_seconds
+        return eviction_order(idle, waiting, protected_since, may_preempt=may_preempt)
 
     def _step(self) -> None:
         """One forward pass over the rows that are due."""
@@ -330,12 +362,17 @@ class Engine:
         min_rows = self.info.self_test.min_rows
         batch = self._lay_out([rows for _, rows in running], min_rows, self._runner.block_size)
         logits = self._runner.forward(batch)
-        self._num_steps += 1
+        self._note_pass(monotonic_ns() - started_ns)
         first = 0
         for task, rows in running:
             part = logits[first : first + rows.num_logits]
             self._apply(task, rows, part, Pass(self._num_steps, batch.num_rows, started_ns))
             first += rows.num_logits
+
+    def _note_pass(self, duration_ns: int) -> None:
+        self._latest_passes_ns.append(duration_ns)
+        self._longest_step_ns = max(self._latest_passes_ns)
+        self._num_steps += 1
 
     def _apply(self, task: Task, rows: Rows, logits: Logits, step: Pass) -> None:
         """A selector that fails ends its own work and no other."""
@@ -343,21 +380,16 @@ class Engine:
             task.apply(rows, logits, step)
         except Exception as error:
             self._tasks.remove(task)
+            self._has_room_changed = True
             task.fail(error)
 
     def _hand_out(self) -> None:
         done = [task for task in self._tasks if not task.num_pending]
         # Not asked again: `finish` may be called at any moment.
         self._tasks = [task for task in self._tasks if task not in done]
+        self._has_room_changed |= bool(done)
         for task in done:
             task.resolve()
-
-
-def _fail(handle: WorkHandle, error: PacelineError) -> None:
-    """Answer a work with an error, unless it has an answer or was cancelled."""
-    future = handle.future
-    if future.running() or (not future.done() and future.set_running_or_notify_cancel()):
-        future.set_exception(error)
 
 
 def _require_invariance(report: SelfTestReport, config: EngineConfig, compute: str, kv: str) -> None:

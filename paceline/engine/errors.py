@@ -9,6 +9,16 @@ class BlocksExhaustedError(PacelineError):
     reason = "KV_BLOCKS_EXHAUSTED"
 
 
+class WorkTooLargeError(BlocksExhaustedError):
+    """The work needs more blocks than there are (`num_needed`, `num_free`, `num_total`): no waiting helps."""
+
+
+class WorkAbandonedError(PacelineError):
+    """Nobody wants the work's answer any more; what it had computed stays."""
+
+    reason = "SUPERSEDED"
+
+
 class ContextTooLongError(PacelineError):
     """The work would make the sequence longer than the model's context (`num_tokens`, `max_context_tokens`)."""
 

@@ -9,6 +9,7 @@ blocks over the threads, and in bf16 that shows in so few rows (1 in 10) that th
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from time import monotonic_ns
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class SelfTestReport:
         num_rows_compared: Logit rows compared bit by bit.
         failed_checks: Names of the checks that failed with the largest `min_rows`, empty if `batch_invariant`.
         numerics_digest: Digest of the computed bits; replicas with equal digests compute alike.
+        longest_pass_ns: The longest that one of its passes took.
     """
 
     batch_invariant: bool
@@ -42,6 +44,7 @@ class SelfTestReport:
     num_rows_compared: int
     failed_checks: tuple[str, ...]
     numerics_digest: str
+    longest_pass_ns: int = 0
 
 
 def run_self_test(runner: Runner, vocabulary_size: int) -> SelfTestReport:
@@ -73,6 +76,7 @@ class _Probe:
     runner: Runner
     vocabulary_size: int
     num_rows_compared: int = 0
+    longest_pass_ns: int = 0
     expected: Logits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +92,9 @@ class _Probe:
 
     def report(self, min_rows: int, failed: tuple[str, ...]) -> SelfTestReport:
         digest = blake2b(self.expected.tobytes(), digest_size=16).hexdigest()
-        return SelfTestReport(not failed, min_rows, self.num_rows_compared, failed, digest)
+        return SelfTestReport(
+            not failed, min_rows, self.num_rows_compared, failed, digest, self.longest_pass_ns
+        )
 
     def failed_checks(self, min_rows: int) -> tuple[str, ...]:
         """Names of the checks that fail; the first failure ends the search, since a larger `min_rows` comes next."""
@@ -128,7 +134,9 @@ class _Probe:
             num_logits = max(0, stop - max(start, NUM_TOKENS - NUM_COMPARED))
             rows = Rows(self._ids[start:stop], start, blocks, num_logits)
             batch = split_batch([rows, *beside], min_rows, self.runner.block_size)
+            started_ns = monotonic_ns()
             logits.append(self.runner.forward(batch)[:num_logits].copy())
+            self.longest_pass_ns = max(self.longest_pass_ns, monotonic_ns() - started_ns)
         return np.concatenate(logits)
 
     def _blocks(self, number: int) -> list[int]:

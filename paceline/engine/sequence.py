@@ -16,6 +16,9 @@ class Sequence:
         num_computed: The first `num_computed` ids have their KV in `blocks`.
         blocks: Blocks in order; block i holds the positions from i * block_size on.
         last_step: Number of the scheduler's step that served it last, or that ran before its work was admitted.
+        admission: Number of the admission since which its works have kept KV here; 0 where there is none.
+        idle_since: When its last work ended, on the monotonic clock; 0 where none has.
+        num_inherited: Tokens whose KV came from another sequence and has not been counted as cached yet.
         is_closed: Its blocks are gone for good.
     """
 
@@ -26,13 +29,24 @@ class Sequence:
         self.blocks: list[int] = []
         self._keys: list[BlockKey] = []  # of the leading full blocks
         self.last_step = 0
+        self.admission = 0
+        self.idle_since = 0.0
+        self.num_inherited = 0
         self.is_closed = False
 
+    @property
+    def is_live(self) -> bool:
+        """Whether works of its own have left KV here: a session that goes on, not a newcomer."""
+        return self.admission > 0
+
     def truncate(self, num_computed: int) -> None:
-        """Drop the KV from a position on, and blocks that hold none of what is left. O(1) but for those blocks."""
+        """Drop the KV from a position on, and blocks that hold none of what is left. O(1) but for those blocks.
+
+        The last ones go first, so that the pool gives up the end of a prefix before its beginning.
+        """
         assert num_computed <= self.num_computed
         num_blocks = -(-num_computed // self._pool.block_size)
-        self._pool.release(self.blocks[num_blocks:])
+        self._pool.release(reversed(self.blocks[num_blocks:]))
         del self.blocks[num_blocks:]
         del self._keys[num_computed // self._pool.block_size :]
         self.num_computed = num_computed
@@ -60,19 +74,21 @@ class Sequence:
         copy_block(shared, self.blocks[-1])
         self._pool.release([shared])
 
-    def fork(self, num_tokens: int) -> "Sequence":
-        """Return a sequence that shares the first tokens and the blocks that hold them."""
-        assert num_tokens <= len(self.token_ids)
-        forked = Sequence(self._pool)
-        forked.token_ids = self.token_ids[:num_tokens]
-        forked.num_computed = min(self.num_computed, num_tokens)
-        forked.last_step = self.last_step
+    def inherit(self, source: "Sequence") -> None:
+        """Share all ids and blocks of another sequence; ours is empty.
+
+        The source may be at work: it writes behind what is shared, and either copies the last block before it
+        changes what the other reads.
+        """
+        assert not self.blocks
+        self.token_ids = list(source.token_ids)
+        self.num_computed = self.num_inherited = source.num_computed
+        self.last_step = source.last_step
         size = self._pool.block_size
-        forked.blocks = self.blocks[: -(-forked.num_computed // size)]
-        forked._keys = self._keys[: forked.num_computed // size]
-        for block in forked.blocks:
+        self.blocks = source.blocks[: -(-self.num_computed // size)]
+        self._keys = source.keys(self.num_computed // size, self.token_ids, self.num_computed)
+        for block in self.blocks:
             self._pool.share(block)
-        return forked
 
     def advance(self, num_rows: int) -> None:
         """Count rows whose KV has just been written, and publish the blocks that they filled."""
@@ -95,6 +111,7 @@ class Sequence:
     def evict(self) -> None:
         """Give all blocks back and keep the ids."""
         self.truncate(0)
+        self.admission = 0
 
     def close(self) -> None:
         """Give all blocks back for good."""

@@ -1,6 +1,6 @@
 """One admitted work on its way through the forward passes."""
 
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +67,7 @@ class Task:
 
     def resolve(self) -> None:
         """Give spare blocks back and answer."""
-        self.sequence.truncate(self.sequence.num_computed)
+        self._leave_sequence()
         work, ids = self.handle.work, np.array(self.handle.chosen_ids, np.int64)
         timing = WorkTiming(
             queue_ns=self._started_ns - self.handle.submitted_ns,
@@ -81,8 +81,12 @@ class Task:
     def fail(self, error: BaseException) -> None:
         """Give spare blocks back and answer with an error."""
         if not self.sequence.is_closed:
-            self.sequence.truncate(self.sequence.num_computed)
+            self._leave_sequence()
         self.handle.future.set_exception(error)
+
+    def _leave_sequence(self) -> None:
+        self.sequence.truncate(self.sequence.num_computed)
+        self.sequence.idle_since = monotonic()
 
     def _draws_on(self) -> bool:
         chosen = self.handle.chosen_ids

@@ -82,10 +82,12 @@ class WorkHandle:
     Attributes:
         work: What was asked for.
         wake: Tells the scheduler that something has changed.
-        future: Resolves to a WorkResult, or to a PacelineError with the sequence left as it was.
+        future: Resolves to a WorkResult, or to a PacelineError with the sequence left as it was; an abandoned work
+            that has run keeps its ids and what was computed of them.
         chosen_ids: Selected and drawn ids so far, in order; grows while the work runs. Read it from any thread.
         submitted_ns: When it was submitted, on the monotonic clock.
         is_finishing: Whether `finish` has been called.
+        is_abandoned: Whether `abandon` has been called.
     """
 
     work: Work
@@ -94,8 +96,14 @@ class WorkHandle:
     chosen_ids: list[int] = field(default_factory=list)
     submitted_ns: int = field(default_factory=monotonic_ns)
     is_finishing: bool = False
+    is_abandoned: bool = False
 
     def finish(self) -> None:
         """End the drawing after the pass that is running now; the future then resolves with what there is."""
         self.is_finishing = True
+        self.wake()
+
+    def abandon(self) -> None:
+        """End the work before its next pass, because nobody wants its answer; the future fails then."""
+        self.is_abandoned = True
         self.wake()

@@ -8,6 +8,7 @@ from pathlib import Path
 from paceline.local.core_assignment import CoreAssignment, Cores, describe_cores, share_of
 from paceline.local.process import Command
 
+REDIS_URL_VARIABLE = "PACELINE_ORCHESTRATOR_REDIS_URL"
 LOOPBACK = "127.0.0.1"
 # Services end their rounds within this time of SIGTERM; the supervisor waits a little longer before it kills.
 GRACE_SECONDS = 10.0
@@ -132,13 +133,14 @@ def _orchestrator_command(
         "--listen": address,
         "--target-addresses": ",".join(target.address for target in targets),
         "--draft-addresses": ",".join(draft.address for draft in drafts) or None,
-        "--redis-url": redis_url,
         "--model": str(config.target.directory),
         "--weights": config.target.weights,
         "--num-draft-tokens": config.num_draft_tokens,
         "--grace-seconds": GRACE_SECONDS,
     }
-    return Command("orchestrator", _python_module("orchestrator", flags), config.cores.orchestrator)
+    environment = {REDIS_URL_VARIABLE: redis_url}  # it may hold a password, and everyone sees arguments
+    arguments = _python_module("orchestrator", flags)
+    return Command("orchestrator", arguments, config.cores.orchestrator, environment)
 
 
 def _python_module(module: str, flags: Mapping[str, object]) -> tuple[str, ...]:

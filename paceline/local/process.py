@@ -4,8 +4,9 @@ import asyncio
 import os
 import sys
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Self
@@ -20,6 +21,9 @@ class Command:
     name: str
     arguments: tuple[str, ...]
     cores: frozenset[int] | None = None
+    environment: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # beside our own; not seen by others
 
 
 class ChildProcess:
@@ -40,6 +44,7 @@ class ChildProcess:
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, **command.environment},
             )
         return cls(command, process, log_path)
 

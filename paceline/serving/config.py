@@ -78,6 +78,11 @@ class ServiceConfig(BaseSettings):
         Literal["debug", "info", "warning", "error"], Field(description="Least severity that is logged.")
     ] = "info"
 
+    @property
+    def closing_seconds(self) -> float:
+        """The end of the grace period, kept for closing what has not ended by then."""
+        return min(1.0, self.grace_seconds / 4)
+
 
 class ModelServiceConfig(ServiceConfig):
     """Options of the programs that host a model."""
@@ -111,6 +116,26 @@ class ModelServiceConfig(ServiceConfig):
     session_idle_seconds: Annotated[
         float, Field(description="Seconds without a round after which a session's cache is freed.", gt=0)
     ] = 300.0
+    session_protect_seconds: Annotated[
+        float,
+        Field(
+            description="Seconds after a round in which a session keeps its place and its cache before newcomers.",
+            ge=0,
+        ),
+    ] = 1.0
+    max_waiting_works: Annotated[
+        int, Field(description="Most rounds that may wait for room in the KV cache.", ge=0)
+    ] = 256
+    admission_deadline_seconds: Annotated[
+        float, Field(description="Longest that a round waits for room in the KV cache, in seconds.", ge=0)
+    ] = 10.0
+    orphan_seconds: Annotated[
+        float,
+        Field(description="Seconds that a round is computed on after its caller's stream has broken.", ge=0),
+    ] = 1.0
+    progress_seconds: Annotated[
+        float, Field(description="Seconds between two signs of life to a caller that waits.", gt=0, le=1)
+    ] = 0.5
 
 
 C = TypeVar("C", bound=ServiceConfig)

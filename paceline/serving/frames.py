@@ -1,10 +1,12 @@
 """A stream of frames: requests in, answers out as they become ready, those that are ready together in one frame."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from paceline.engine.progress import EngineProgress
 from paceline.errors import InvalidRequestError
 from paceline.serving.errors import DrainingError
 
@@ -13,12 +15,29 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 
+@dataclass(frozen=True)
+class Frame(Generic[A]):
+    """Answers that are ready, and now and then a sign of life."""
+
+    answers: list[A]
+    progress: EngineProgress | None
+
+
+@dataclass(frozen=True)
+class SignsOfLife:
+    """What a caller that waits for an answer gets to know, and how often."""
+
+    interval_seconds: float
+    progress: Callable[[], EngineProgress]
+
+
 class FrameExchange(Generic[Q, A]):
     """Answers the requests of one stream, each in a task of its own.
 
     `begin` turns a frame into one awaitable for each of its requests; an awaitable never raises, its errors are
-    answers. `written` is told of answers that are on their way. When `draining` is set no further frame is read,
-    what runs is answered, and the stream ends with DrainingError.
+    answers. `written` is told of answers that are on their way. Once `draining` is set, frames are still begun while
+    earlier requests are being answered, which `begin` is to refuse; then the stream ends with DrainingError. When the
+    stream breaks, the tasks are cancelled.
     """
 
     def __init__(
@@ -26,42 +45,67 @@ class FrameExchange(Generic[Q, A]):
         begin: Callable[[Q], Iterable[Awaitable[A]]],
         draining: asyncio.Event,
         written: Callable[[list[A]], None],
+        signs_of_life: SignsOfLife,
     ) -> None:
         self._begin = begin
         self._draining = draining
         self._written = written
+        self._signs_of_life = signs_of_life
         self._running: set[asyncio.Future[A]] = set()
         self._ready: list[A] = []
+        self._is_sign_due = False
         self._changed = asyncio.Event()
 
-    async def answers(self, frames: AsyncIterator[Q]) -> AsyncIterator[list[A]]:
+    async def answers(self, frames: AsyncIterator[Q]) -> AsyncGenerator[Frame[A], None]:
         """Yield frames of answers until the requests end and all of them are answered."""
-        reader = asyncio.create_task(self._read_until_draining(frames))
-        reader.add_done_callback(lambda _: self._changed.set())
+        reader = asyncio.create_task(self._read(frames))
+        draining = asyncio.create_task(self._draining.wait())
+        for task in (reader, draining):
+            task.add_done_callback(self._note_end)
         try:
-            while not (reader.done() and not self._running and not self._ready):
-                await self._changed.wait()
-                self._changed.clear()
-                if self._ready:
-                    ready, self._ready = self._ready, []
-                    yield ready
-                    self._written(ready)
+            with self._ticking():
+                while self._running or self._ready or not (reader.done() or self._draining.is_set()):
+                    await self._changed.wait()
+                    self._changed.clear()
+                    if self._ready or self._is_sign_due:
+                        frame = self._take_frame()
+                        yield frame
+                        self._written(frame.answers)
+            if self._draining.is_set():
+                raise DrainingError("the replica is shutting down; use another one")
             await reader
         finally:
-            reader.cancel()
+            for task in (reader, draining, *self._running):
+                task.cancel()
 
-    async def _read_until_draining(self, frames: AsyncIterator[Q]) -> None:
-        reading = asyncio.ensure_future(self._read(frames))
-        draining = asyncio.ensure_future(self._draining.wait())
+    def _note_end(self, task: asyncio.Task[object]) -> None:
+        if not task.cancelled():
+            task.exception()  # not unheard, even where the drain ends the stream first
+        self._changed.set()
+
+    def _take_frame(self) -> Frame[A]:
+        ready, self._ready = self._ready, []
+        progress = self._signs_of_life.progress() if self._is_sign_due else None
+        self._is_sign_due = False
+        return Frame(ready, progress)
+
+    @contextmanager
+    def _ticking(self) -> Iterator[None]:
+        """Make a sign of life due at every interval that ends with a request unanswered."""
+        loop, interval_seconds = asyncio.get_running_loop(), self._signs_of_life.interval_seconds
+
+        def tick() -> None:
+            nonlocal timer
+            timer = loop.call_later(interval_seconds, tick)
+            if self._running:
+                self._is_sign_due = True
+                self._changed.set()
+
+        timer = loop.call_later(interval_seconds, tick)
         try:
-            await asyncio.wait((reading, draining), return_when=asyncio.FIRST_COMPLETED)
+            yield
         finally:
-            draining.cancel()
-            reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
-        if self._draining.is_set():
-            raise DrainingError("the replica is shutting down; use another one")
+            timer.cancel()
 
     async def _read(self, frames: AsyncIterator[Q]) -> None:
         async for frame in frames:

@@ -2,8 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any, NoReturn
 
 import grpc
@@ -88,15 +88,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return behave
 
     def _stream_behaviour(
-        self, inner: Callable[[Any, Context], AsyncIterator[Any]]
+        self, inner: Callable[[Any, Context], AsyncGenerator[Any, None]]
     ) -> Callable[..., AsyncIterator[Any]]:
         assert inspect.isasyncgenfunction(inner), "responses are streamed by async generators"
 
         async def behave(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._calls.counted():
                 try:
-                    async for response in inner(_readable(request), context):
-                        yield response
+                    async with aclosing(inner(_readable(request), context)) as responses:
+                        async for response in responses:
+                            yield response
                 except Exception as error:
                     await _answer(context, error)
 

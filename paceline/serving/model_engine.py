@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from paceline.engine.progress import EngineProgress
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle
 
@@ -13,10 +14,18 @@ class ModelEngine(Protocol):
         """Return an empty sequence."""
         ...
 
+    def fork_sequence(self, source: Sequence) -> Sequence:
+        """Return a sequence that comes to share what the source holds, before its own first work is looked at."""
+        ...
+
     def submit(self, work: Work) -> WorkHandle:
         """Queue a work."""
         ...
 
     def close_sequence(self, sequence: Sequence) -> None:
         """Free a sequence's blocks; a running work of it fails with SequenceClosedError."""
+        ...
+
+    def progress(self) -> EngineProgress:
+        """Tell how far the engine has come, at once, even while a pass hangs."""
         ...

@@ -1,6 +1,9 @@
 """The model that a process hosts: found, loaded beside the event loop, described, closed."""
 
 import asyncio
+import atexit
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from paceline.engine.engine import Engine, EngineConfig, EngineInfo
+from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
 from paceline.sampling.structure import StructureCompiler
@@ -57,6 +60,8 @@ class HostedModel:
 async def hosting(config: ModelServiceConfig) -> AsyncIterator[HostedModel]:
     """Load and test the configured model in a thread, and close it when the block ends.
 
+    A forward pass that does not end in time is left running, and the process then ends under it.
+
     Raises PacelineError where the model is not prepared, cannot be built or fails its self-test.
     """
     directory = prepared_directory(config.model) or find_prepared(config.model, config.weights)
@@ -68,7 +73,20 @@ async def hosting(config: ModelServiceConfig) -> AsyncIterator[HostedModel]:
         structures = StructureCompiler(tokenizer, engine.info.vocabulary_size)
         yield HostedModel(engine, engine.info, vocabulary_sha256, structures)
     finally:
-        await asyncio.to_thread(engine.close)
+        await _close(engine, config.closing_seconds / 2)
+
+
+async def _close(engine: Engine, timeout_seconds: float) -> None:
+    if not await asyncio.to_thread(engine.close, timeout_seconds):
+        _log.warning("pass_left_running")
+        atexit.register(_exit_at_once)
+
+
+def _exit_at_once() -> None:
+    """End the process in place of the interpreter's clean-up, which would free what the pass computes with."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def engine_config(config: ModelServiceConfig, directory: Path) -> EngineConfig:
@@ -83,4 +101,9 @@ def engine_config(config: ModelServiceConfig, directory: Path) -> EngineConfig:
         max_rows_per_step=config.max_rows_per_step,
         batch_invariant=config.batch_invariant,
         max_context_tokens=config.max_context_tokens,
+        admission=AdmissionRules(
+            max_waiting=config.max_waiting_works,
+            deadline_seconds=config.admission_deadline_seconds,
+            protect_seconds=config.session_protect_seconds,
+        ),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from paceline.engine.progress import EngineProgress
 from paceline.engine.work import WorkTiming
 from paceline.errors import InvalidRequestError
 from paceline.serving.sampling_messages import sampling_from
@@ -21,6 +22,7 @@ def point_from(message: round_pb2.SessionPoint) -> SessionPoint:
         prefix_digest=message.prefix_digest,
         committed_ids=tuple(message.committed_ids),
         sampling=sampling_from(message.sampling) if message.HasField("sampling") else None,
+        fork_of=message.fork_of,
     )
 
 
@@ -41,6 +43,11 @@ def timing_message(timing: WorkTiming, waited_ns: int) -> round_pb2.RoundTiming:
         batch_rows=timing.batch_rows,
         num_cached_tokens=timing.num_cached_tokens,
     )
+
+
+def progress_message(progress: EngineProgress | None) -> round_pb2.Progress | None:
+    """Return a sign of life; none where none is due."""
+    return round_pb2.Progress(**progress._asdict()) if progress is not None else None
 
 
 def check_releases(releases: Iterable[round_pb2.SessionRelease]) -> None:

@@ -20,8 +20,6 @@ _TRANSPORT_SLACK = 4
 _KEEPALIVE_SECONDS = 20
 _KEEPALIVE_TIMEOUT_SECONDS = 10
 _FASTEST_CLIENT_KEEPALIVE_SECONDS = 5
-# What is left open after the drain, such as a watch on the health, is ended after this.
-_FAREWELL_SECONDS = 0.5
 
 _log = structlog.get_logger()
 
@@ -38,7 +36,8 @@ class ServiceServer:
 
     Entering the `async with` block listens, with health NOT_SERVING, and notes SIGTERM and SIGINT from then
     on. `serve` reports SERVING until one of them comes, then drains: it sets `draining`, waits for the calls
-    that run, at most `grace_seconds`, and returns. Leaving the block closes the socket.
+    that run, but no longer than leaves `closing_seconds` of the grace period, and returns. Leaving the block ends what
+    is left, such as a watch on the health, and closes the socket.
 
     Raises ConfigError where the address cannot be listened on.
     """
@@ -72,7 +71,7 @@ class ServiceServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._server.stop(_FAREWELL_SECONDS)
+        await self._server.stop(self._config.closing_seconds / 2)
         _log.info("stopped")
 
     def request_stop(self) -> None:
@@ -92,7 +91,8 @@ class ServiceServer:
         await self._health.enter_graceful_shutdown()
         self._draining.set()
         try:
-            await asyncio.wait_for(self._calls.ended(), self._config.grace_seconds)
+            async with asyncio.timeout(self._config.grace_seconds - self._config.closing_seconds):
+                await self._calls.ended()
         except TimeoutError:
             _log.warning("grace_period_over")
 

@@ -8,7 +8,7 @@ from typing import Any
 from paceline.engine.errors import SequenceClosedError
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle, WorkResult
-from paceline.errors import InvalidRequestError
+from paceline.errors import InvalidRequestError, PacelineError
 from paceline.sampling.parameters import SamplingParameters
 from paceline.sampling.processing import MaskRows
 from paceline.sampling.structure import StructureCompiler
@@ -18,13 +18,17 @@ from paceline.serving.session_point import PrefixDigester
 
 
 class _Round:
-    """A round under way or answered: `answer` may come before `task`, which owns the sequence, has ended."""
+    """A round under way or answered: `answer` may come before `task`, which owns the sequence, has ended.
+
+    `num_callers` wait for the answer; none do once their streams have broken.
+    """
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.answer.add_done_callback(_mark_retrieved)
         self.task: asyncio.Task[None] | None = None
+        self.num_callers = 0
 
     @property
     def can_be_repeated(self) -> bool:
@@ -37,22 +41,31 @@ class Session:
 
     Attributes:
         epoch: The highest seen.
+        round_number: The highest seen in this epoch.
         sampling: How ids are chosen, as last set.
         digester: Digests of the known ids.
         last_used_seconds: When a round last came or ended, on the monotonic clock.
+        was_answered: Whether a round of it ever went well, so that its cache is worth keeping.
     """
 
     def __init__(
-        self, session_id: str, engine: ModelEngine, epoch: int, structures: StructureCompiler | None = None
+        self,
+        session_id: str,
+        engine: ModelEngine,
+        epoch: int,
+        structures: StructureCompiler | None = None,
+        fork_of: Sequence | None = None,
     ) -> None:
         self.session_id = session_id
         self.epoch = epoch
+        self.round_number = 0
         self.sampling = SamplingParameters()
         self._structures = structures
         self._mask: tuple[SamplingParameters, MaskRows | None] = (self.sampling, None)
         self.digester = PrefixDigester()
         self.last_used_seconds = time.monotonic()
-        self.sequence: Sequence = engine.open_sequence()
+        self.sequence = engine.open_sequence() if fork_of is None else engine.fork_sequence(fork_of)
+        self.was_answered = False
         self.is_closed = False
         self._engine = engine
         self._round: _Round | None = None
@@ -71,17 +84,31 @@ class Session:
         """
         self.last_used_seconds = time.monotonic()
         current = self._round
-        if current is None or current.key != key or not current.can_be_repeated:
+        if not self.repeats(key):
             self._round = _Round(key)
             if current is not None:
-                self._supersede(current)
+                self._end_round(current, self._superseded())
             previous = current.task if current is not None else None
             self._round.task = asyncio.create_task(self._run(self._round, previous, make_answer))
-        assert self._round is not None
-        return await asyncio.shield(self._round.answer)
+        joined = self._round
+        assert joined is not None
+        joined.num_callers += 1
+        try:
+            return await asyncio.shield(joined.answer)
+        finally:
+            joined.num_callers -= 1
+
+    def repeats(self, key: Hashable) -> bool:
+        """Whether a request has its answer already, or gets it from the round that runs."""
+        return self._round is not None and self._round.key == key and self._round.can_be_repeated
+
+    def end_orphan(self) -> None:
+        """End the current round if nobody waits for its answer any more; what it has computed stays."""
+        if self._round is not None and not self._round.num_callers:
+            self._end_round(self._round, self._superseded())
 
     async def run(self, work: Work) -> WorkResult:
-        """Run a work of the current round to its end; ended early if a newer round takes this one's place."""
+        """Run a work of the current round to its end; abandoned if a newer round takes this one's place."""
         return await self.result_of(self.submit(work))
 
     async def result_of(self, handle: WorkHandle) -> WorkResult:
@@ -117,23 +144,24 @@ class Session:
         compiled = await asyncio.to_thread(self._structures.compile, sampling.structure)
         return compiled.rows(sampling.num_prompt_tokens)
 
-    def close(self) -> None:
-        """Free the cache. A running round is answered SUPERSEDED."""
+    def close(self, reason: PacelineError | None = None) -> None:
+        """Free the cache. A running round is answered with the reason, SUPERSEDED if there is none."""
         self.is_closed = True
         if self._round is not None:
-            self._supersede(self._round)
+            self._end_round(self._round, reason or self._superseded())
         self._engine.close_sequence(self.sequence)
 
-    def _supersede(self, current: _Round) -> None:
+    def _superseded(self) -> SupersededError:
+        return SupersededError(
+            f"a newer request or the end of session {self.session_id} took this one's place",
+            session_id=self.session_id,
+        )
+
+    def _end_round(self, current: _Round, error: PacelineError) -> None:
         if not current.answer.done():
-            current.answer.set_exception(
-                SupersededError(
-                    f"a newer request of session {self.session_id} took this one's place",
-                    session_id=self.session_id,
-                )
-            )
+            current.answer.set_exception(error)
         if self._running is not None:
-            self._running.finish()
+            self._running.abandon()
 
     async def _run(
         self, current: _Round, previous: asyncio.Task[None] | None, make_answer: Callable[[], Awaitable[Any]]
@@ -148,6 +176,7 @@ class Session:
             if not current.answer.done():
                 current.answer.set_exception(error)
         else:
+            self.was_answered = True
             if not current.answer.done():
                 current.answer.set_result(answer)
         finally:

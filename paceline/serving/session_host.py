@@ -1,19 +1,21 @@
 """What both model services are around their rounds: a model, a table of sessions, streams that drain."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from paceline.engine.sequence import Sequence
 from paceline.sampling.structure import StructureCompiler
 from paceline.serving.config import ModelServiceConfig
 from paceline.serving.errors import DrainingError, ModelNotReadyError
-from paceline.serving.frames import FrameExchange
+from paceline.serving.frames import Frame, FrameExchange, SignsOfLife
 from paceline.serving.model_engine import ModelEngine
 from paceline.serving.model_host import HostedModel
 from paceline.serving.round_messages import check_releases
 from paceline.serving.session import Session
-from paceline.serving.session_table import SessionLimits, SessionTable
+from paceline.serving.session_point import SessionPoint
+from paceline.serving.session_table import RoundKey, SessionLimits, SessionTable
 from paceline.v1 import round_pb2
 
 Q = TypeVar("Q")
@@ -24,18 +26,24 @@ S = TypeVar("S", bound=Session)
 class SessionHost(Generic[S]):
     """A hosted model and its sessions.
 
-    Its members raise ModelNotReadyError until `using` is entered, and `exchange` raises DrainingError once
+    Its members raise ModelNotReadyError until `using` is entered, and `exchange` and `play` raise DrainingError once
     `draining` is set.
     """
 
     def __init__(
         self,
-        make_session: Callable[[str, ModelEngine, int, StructureCompiler | None], S],
+        make_session: Callable[[str, ModelEngine, int, StructureCompiler | None, Sequence | None], S],
         config: ModelServiceConfig,
         draining: asyncio.Event,
     ) -> None:
         self._make_session = make_session
-        self._limits = SessionLimits(config.max_sessions, config.session_idle_seconds)
+        self._limits = SessionLimits(
+            config.max_sessions,
+            config.session_idle_seconds,
+            config.session_protect_seconds,
+            config.orphan_seconds,
+        )
+        self._progress_seconds = config.progress_seconds
         self._draining = draining
         self._model: HostedModel | None = None
         self._sessions: SessionTable[S] | None = None
@@ -66,7 +74,7 @@ class SessionHost(Generic[S]):
             expiry.cancel()
             with suppress(asyncio.CancelledError):
                 await expiry
-            sessions.close()
+            sessions.close(_draining())
             self._model = self._sessions = None
 
     def exchange(
@@ -74,22 +82,33 @@ class SessionHost(Generic[S]):
         begin: Callable[[Q], Iterable[Awaitable[A]]],
         frames: AsyncIterator[Q],
         written: Callable[[list[A]], None] = lambda _: None,
-    ) -> AsyncIterator[list[A]]:
+    ) -> AsyncGenerator[Frame[A], None]:
         """Answer a stream of frames; see FrameExchange."""
         if self._draining.is_set():
-            raise DrainingError("the replica is shutting down; use another one")
-        if self._model is None:
-            raise _not_ready()
-        return FrameExchange(begin, self._draining, written).answers(frames)
+            raise _draining()
+        signs_of_life = SignsOfLife(self._progress_seconds, self.model.engine.progress)
+        return FrameExchange(begin, self._draining, written, signs_of_life).answers(frames)
+
+    async def play(
+        self, point: SessionPoint, key: RoundKey, make_answer: Callable[[S], Awaitable[Any]]
+    ) -> Any:
+        """Return the answer of a round; see `SessionTable.play`. Raises DrainingError for all but what runs already."""
+        if self._draining.is_set():
+            raise _draining()
+        return await self.sessions.play(point, key, make_answer)
 
     def release(self, releases: Iterable[round_pb2.SessionRelease]) -> int:
         """Free the sessions and return how many were known; raises InvalidRequestError."""
         check_releases(releases)
         return sum(self.sessions.release(release.session_id, release.epoch) for release in releases)
 
-    def _open_session(self, session_id: str, epoch: int) -> S:
+    def _open_session(self, session_id: str, epoch: int, fork_of: Sequence | None) -> S:
         model = self.model
-        return self._make_session(session_id, model.engine, epoch, model.structures)
+        return self._make_session(session_id, model.engine, epoch, model.structures, fork_of)
+
+
+def _draining() -> DrainingError:
+    return DrainingError("the replica is shutting down; use another one")
 
 
 def _not_ready() -> ModelNotReadyError:

@@ -25,6 +25,7 @@ class SessionPoint:
         prefix_digest: `paceline.rounds.prefix_digest` of the ids before `position`.
         committed_ids: Ids from `position` on, at least one.
         sampling: How ids are chosen; as before where it is None.
+        fork_of: A session whose cache to share where this one is not known; empty for none.
     """
 
     session_id: str
@@ -33,6 +34,7 @@ class SessionPoint:
     prefix_digest: bytes
     committed_ids: tuple[int, ...]
     sampling: SamplingParameters | None = None
+    fork_of: str = ""
 
 
 class PrefixDigester:
@@ -59,6 +61,10 @@ def check_point(point: SessionPoint, vocabulary_size: int) -> None:
     if not 1 <= len(point.session_id.encode()) <= MAX_SESSION_ID_BYTES:
         raise InvalidRequestError(
             f"session_id must have 1 to {MAX_SESSION_ID_BYTES} bytes", field="point.session_id"
+        )
+    if len(point.fork_of.encode()) > MAX_SESSION_ID_BYTES:
+        raise InvalidRequestError(
+            f"fork_of may have at most {MAX_SESSION_ID_BYTES} bytes", field="point.fork_of"
         )
     if not point.committed_ids:
         raise InvalidRequestError("committed_ids must hold at least one id", field="point.committed_ids")

@@ -6,11 +6,13 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 
-from paceline.serving.errors import StaleEpochError, TooManySessionsError
+from paceline.engine.sequence import Sequence
+from paceline.errors import PacelineError
+from paceline.serving.errors import StaleEpochError, SupersededError, TooManySessionsError
 from paceline.serving.session import Session
 from paceline.serving.session_point import SessionPoint, position_mismatch
 
@@ -24,20 +26,37 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class SessionLimits:
-    """How many sessions there may be, and for how long one may be idle."""
+    """How many sessions there may be, and how long what nobody asks for is kept.
+
+    Attributes:
+        max_sessions: Most sessions at once.
+        idle_seconds: After so long without a round a session is closed.
+        protect_seconds: For so long after a round a session is not closed in favour of a new one.
+        orphan_seconds: For so long a round goes on after all who waited for its answer have gone.
+    """
 
     max_sessions: int
     idle_seconds: float
+    protect_seconds: float = 1.0
+    orphan_seconds: float = 1.0
+
+
+class RoundKey(NamedTuple):
+    """Which round it is: its number in the session, and what is asked. Equal wishes have equal answers."""
+
+    number: int
+    wish: Hashable
 
 
 class SessionTable(Generic[S]):
     """Sessions by id.
 
-    `open_session` makes the session of an id at an epoch. A session ends when it is released, when it has been idle
-    for too long, or when its first round failed; a closed stream does not end it, because its client may come back.
+    `open_session` makes the session of an id at an epoch, which shares a sequence where one is given. A session ends
+    when it is released, when it has been idle for too long, when its place is needed and it has been idle for longest,
+    or when its first round failed; a closed stream does not end it, because its client may come back.
     """
 
-    def __init__(self, open_session: Callable[[str, int], S], limits: SessionLimits) -> None:
+    def __init__(self, open_session: Callable[[str, int, Sequence | None], S], limits: SessionLimits) -> None:
         self._open_session = open_session
         self._limits = limits
         self._sessions: dict[str, S] = {}
@@ -51,24 +70,35 @@ class SessionTable(Generic[S]):
         return self._sessions.get(session_id)
 
     async def play(
-        self, point: SessionPoint, key: Hashable, make_answer: Callable[[S], Awaitable[Any]]
+        self, point: SessionPoint, key: RoundKey, make_answer: Callable[[S], Awaitable[Any]]
     ) -> Any:
-        """Return the answer of a round of the point's session; see `Session.play`."""
-        session = self.admit(point)
+        """Return the answer of a round of the point's session; see `Session.play`.
+
+        If all who wait for it are cancelled, the round is ended a little later, unless it is repeated before.
+        """
+        session = self.admit(point, key)
         try:
-            return await session.play(key, partial(make_answer, session))
+            return await session.play(key.wish, partial(make_answer, session))
+        except asyncio.CancelledError:
+            asyncio.get_running_loop().call_later(self._limits.orphan_seconds, self._end_orphan, session)
+            raise
         finally:
             self._drop_if_empty(session)
 
-    def admit(self, point: SessionPoint) -> S:
+    def admit(self, point: SessionPoint, key: RoundKey) -> S:
         """Return the session of a point, opened if it starts at position 0, at the point's epoch.
 
-        Raises StaleEpochError, PositionMismatchError or TooManySessionsError and changes nothing.
+        Raises StaleEpochError, SupersededError, PositionMismatchError or TooManySessionsError and changes nothing.
         """
         session = self._sessions.get(point.session_id)
         self._check_epoch(point, session)
         if session is None:
             session = self._open(point)
+        elif point.epoch == session.epoch:
+            _check_number(session, key)
+        session.round_number = (
+            key.number if point.epoch > session.epoch else max(key.number, session.round_number)
+        )
         session.epoch = point.epoch
         if point.sampling is not None:
             session.sampling = point.sampling
@@ -82,10 +112,10 @@ class SessionTable(Generic[S]):
         self._close(session)
         return True
 
-    def close(self) -> None:
-        """Free all sessions."""
+    def close(self, reason: PacelineError) -> None:
+        """Free all sessions; rounds that run are answered with the reason."""
         for session in list(self._sessions.values()):
-            self._close(session)
+            self._close(session, reason)
 
     async def expire_idle_sessions(self) -> None:
         """Free, until cancelled, the sessions that have been idle for too long."""
@@ -111,28 +141,58 @@ class SessionTable(Generic[S]):
                 known_epoch=known_epoch,
             )
 
+    def _end_orphan(self, session: S) -> None:
+        session.end_orphan()
+        self._drop_if_empty(session)
+
     def _drop_if_empty(self, session: S) -> None:
         """Free a session whose rounds have all failed."""
         is_known = self._sessions.get(session.session_id) is session
-        if is_known and not session.is_busy and not session.sequence.token_ids:
+        if is_known and not session.is_busy and not session.was_answered:
             self._close(session)
 
     def _open(self, point: SessionPoint) -> S:
         if point.position > 0:
             raise position_mismatch(point, 0)
-        if len(self._sessions) >= self._limits.max_sessions:
-            raise TooManySessionsError(
-                f"the replica holds {len(self._sessions)} sessions and may hold no more; use another one",
-                max_sessions=self._limits.max_sessions,
-            )
-        session = self._open_session(point.session_id, point.epoch)
+        is_full = len(self._sessions) >= self._limits.max_sessions
+        replaced = self._longest_idle() if is_full else None
+        source = self._sessions.get(point.fork_of)
+        session = self._open_session(point.session_id, point.epoch, source.sequence if source else None)
+        if replaced is not None:  # only now, because it may be the source
+            self._close(replaced)
         self._sessions[point.session_id] = session
         self._past_epochs.pop(point.session_id, None)
         return session
 
-    def _close(self, session: S) -> None:
+    def _longest_idle(self) -> S:
+        """Return the session whose place another may take; raises TooManySessionsError where all are in use."""
+        newest = time.monotonic() - self._limits.protect_seconds
+        idle = [
+            session
+            for session in self._sessions.values()
+            if not session.is_busy and session.last_used_seconds <= newest
+        ]
+        if not idle:
+            raise TooManySessionsError(
+                f"the replica serves {len(self._sessions)} sessions and may serve no more; use another one",
+                max_sessions=self._limits.max_sessions,
+            )
+        return min(idle, key=lambda session: session.last_used_seconds)
+
+    def _close(self, session: S, reason: PacelineError | None = None) -> None:
         del self._sessions[session.session_id]
         self._past_epochs[session.session_id] = session.epoch
         if len(self._past_epochs) > _MAX_REMEMBERED_EPOCHS:
             self._past_epochs.popitem(last=False)
-        session.close()
+        session.close(reason)
+
+
+def _check_number(session: Session, key: RoundKey) -> None:
+    """Refuse a late message: it would roll the cache back, or take the place of the round that came after it."""
+    if key.number < session.round_number and not session.repeats(key.wish):
+        raise SupersededError(
+            f"round {key.number} of session {session.session_id} is over, it is at {session.round_number}",
+            session_id=session.session_id,
+            round=key.number,
+            known_round=session.round_number,
+        )

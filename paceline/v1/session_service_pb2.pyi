@@ -230,7 +230,7 @@ class SessionInfo(_message.Message):
     model: _builtins.str
     """Name of the model that answers."""
     epoch: _builtins.int
-    """Fencing epoch: how often it has changed hands, at least 1."""
+    """Fencing epoch, at least 1; higher each time that the session changes hands."""
     position: _builtins.int
     """Number of committed ids, the prompt's included."""
     num_prompt_tokens: _builtins.int

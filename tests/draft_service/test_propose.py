@@ -31,10 +31,12 @@ class Proposer:
         await self.call.write(messages.ProposeRequest(requests=requests))
 
     async def receive(self) -> messages.ProposalResult:
-        response = await self.call.read()
-        assert isinstance(response, messages.ProposeResponse), "the stream ended"
-        [result] = response.results
-        return result
+        while True:
+            response = await self.call.read()
+            assert isinstance(response, messages.ProposeResponse), "the stream ended"
+            if response.results:
+                [result] = response.results
+                return result
 
     async def propose(self, request: messages.ProposalRequest) -> messages.ProposalResult:
         await self.send(request)

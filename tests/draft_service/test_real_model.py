@@ -12,8 +12,9 @@ from paceline.engine.engine import Engine, EngineConfig
 from paceline.engine.work import Work
 from paceline.models.prepare import prepare
 from paceline.rounds import prefix_digest
+from paceline.serving.errors import DrainingError
 from paceline.serving.session_point import SessionPoint
-from paceline.serving.session_table import SessionLimits, SessionTable
+from paceline.serving.session_table import RoundKey, SessionLimits, SessionTable
 from tests.paceline.serving.rig import until
 
 PROMPT = [504, 3575, 282, 4649, 314]
@@ -44,7 +45,8 @@ def request_of(session_id: str, ids: list[int], position: int, num: int, ahead: 
 async def test_drafting_ahead_changes_no_proposal_and_leaves_no_block(engine: Engine, num_ahead: int) -> None:
     """Two sessions at once; the target takes a different number of tokens each round, now and then its own."""
     table = SessionTable(
-        lambda session_id, epoch: DraftSession(session_id, engine, epoch), SessionLimits(8, 60)
+        lambda session_id, epoch, fork_of: DraftSession(session_id, engine, epoch, None, fork_of),
+        SessionLimits(8, 60),
     )
     num_ahead_tokens = 0
 
@@ -60,7 +62,7 @@ async def test_drafting_ahead_changes_no_proposal_and_leaves_no_block(engine: En
                 asyncio.get_running_loop().call_soon(session.draft_ahead)
                 return proposal
 
-            proposal = await table.play(request.point, request, answer)
+            proposal = await table.play(request.point, RoundKey(round_, request), answer)
             expected = await asyncio.to_thread(continuation, engine, ids, num + 1)
             assert list(proposal.draft_ids) == expected[:num]
             num_ahead_tokens += proposal.num_ahead_tokens
@@ -70,6 +72,6 @@ async def test_drafting_ahead_changes_no_proposal_and_leaves_no_block(engine: En
 
     await asyncio.gather(generate("a"), generate("bb"))
     assert (num_ahead_tokens > 0) == (num_ahead > 0)
-    table.close()
+    table.close(DrainingError("the end"))
     continuation(engine, [1], 1)  # the scheduler has taken the closing in before it
     await until(lambda: engine.usage().num_used_blocks == 0)  # its own closing may still be on its way

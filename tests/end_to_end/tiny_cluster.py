@@ -13,6 +13,8 @@ from paceline.engine.work import Logits, TokenIds, Work
 from tests.orchestrator.byte_tokenizer import VOCABULARY_SIZE, byte_tokenizer
 from tests.paceline.engine.tiny_models import LLAMA, random_weights, stored_weights, write_prepared
 
+NUM_CONTEXTS_AT_ONCE = 64
+
 SHAPE: Architecture = replace(
     LLAMA, num_layers=1, hidden_size=32, num_heads=2, num_kv_heads=1, vocabulary_size=VOCABULARY_SIZE,
     max_context_tokens=64, has_tied_head=False,
@@ -43,23 +45,35 @@ class Contexts:
     """The target's logits after any context, from an engine in this process."""
 
     def __init__(self, model: Path) -> None:
-        self._engine = Engine.load(EngineConfig(model, kv_cache_bytes=8 << 20, num_threads=1))
-        self._logits: dict[tuple[int, ...], Logits] = {}
+        self._engine = Engine.load(
+            EngineConfig(model, kv_cache_bytes=8 << 20, num_threads=1, max_rows_per_step=1024)
+        )
 
     def close(self) -> None:
         self._engine.close()
 
-    def logits(self, context: Sequence[int]) -> Logits:
+    def logits(self, context: Sequence[int]) -> FloatArray:
         """The logits [vocab_size] of the id after `context`."""
-        key = tuple(context)
-        if key not in self._logits:
-            sequence = self._engine.open_sequence()
+        return self.logits_of([context])[0]
 
-            def keep(logits: Logits, positions: TokenIds, token_ids: Sequence[int]) -> TokenIds:
-                self._logits[key] = logits[0].copy()
-                return np.zeros(1, np.int64)
+    def logits_of(self, contexts: Sequence[Sequence[int]]) -> Logits:
+        """The logits of the id after each context [num_contexts, vocab_size], many in one pass."""
+        logits = np.empty((len(contexts), VOCABULARY_SIZE), np.float32)
+        for start in range(0, len(contexts), NUM_CONTEXTS_AT_ONCE):
+            batch = range(start, min(start + NUM_CONTEXTS_AT_ONCE, len(contexts)))
+            works = [_work(self._engine, contexts[place], logits[place]) for place in batch]
+            for handle in [self._engine.submit(work) for work in works]:
+                handle.future.result()
+            for work in works:
+                self._engine.close_sequence(work.sequence)
+        return logits
 
-            work = Work(sequence, 0, np.array(key, np.int64), num_selected=1, selector=keep)
-            self._engine.submit(work).future.result()
-            self._engine.close_sequence(sequence)
-        return self._logits[key]
+
+def _work(engine: Engine, context: Sequence[int], row: FloatArray) -> Work:
+    """A work that writes the logits behind a context to a row [vocab_size]."""
+
+    def keep(logits: Logits, _positions: TokenIds, _known_ids: Sequence[int]) -> TokenIds:
+        row[:] = logits[0]
+        return np.zeros(1, np.int64)
+
+    return Work(engine.open_sequence(), 0, np.array(context, np.int64), num_selected=1, selector=keep)

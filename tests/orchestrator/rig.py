@@ -10,9 +10,16 @@ import pytest
 
 from orchestrator.closings import Closings
 from orchestrator.config import OrchestratorConfig
-from orchestrator.generation import Surroundings
 from orchestrator.pool import DraftPool, TargetPool
-from orchestrator.program import orchestrator_service, pools, store_settings
+from orchestrator.program import (
+    orchestrator_service,
+    pools,
+    session_service,
+    share_key,
+    store_settings,
+    surround,
+    upkeep,
+)
 from orchestrator.server import PatientServer
 from orchestrator.servicer import OrchestratorServicer
 from orchestrator.session_record import SessionRecord
@@ -84,10 +91,12 @@ async def orchestrating(
         await stack.enter_async_context(draft_pool.connected())
         draining, closings = asyncio.Event(), Closings()
         stack.push_async_callback(closings.ended)
-        surroundings = Surroundings(config, store, target_pool, draft_pool)
+        surroundings = surround(config, store, target_pool, draft_pool)
+        await share_key(surroundings)
+        await stack.enter_async_context(upkeep(surroundings))
         servicer = OrchestratorServicer(surroundings, TOKENIZER, draining, closings)
         server = await stack.enter_async_context(
-            PatientServer(config, [orchestrator_service(servicer)], draining)
+            PatientServer(config, [orchestrator_service(servicer), session_service(store)], draining)
         )
         address = f"127.0.0.1:{server.port}"
         client = await stack.enter_async_context(connect(address))

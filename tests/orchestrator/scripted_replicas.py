@@ -12,6 +12,8 @@ import grpc
 import grpc.aio
 
 from paceline.rounds import prefix_digest
+from paceline.serving.errors import DrainingError
+from paceline.serving.status import abort
 from paceline.v1 import (
     draft_service_pb2,
     draft_service_pb2_grpc,
@@ -28,13 +30,23 @@ from tests.orchestrator.scripted_model import guess, next_id
 Fault = Callable[[str, int], Any]
 
 
+def set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 async def no_fault(session_id: str, round_number: int) -> round_pb2.RoundError | None:
     return None
 
 
 @dataclass
 class ScriptedReplica:
-    """State that both kinds share; `caches` holds each session's ids and epoch."""
+    """State that both kinds share; `caches` holds each session's ids and epoch.
+
+    While `runs` is cleared nothing at all comes from it, as from a process that is stopped; while `engine_runs` is
+    cleared it shows that it stands still. Once `drains` is set its streams end and it takes no further session.
+    """
 
     replica_id: str
     vocabulary_sha256: str
@@ -46,6 +58,14 @@ class ScriptedReplica:
     fault: Fault = no_fault
     distributions: Sequence[bytes] = ()  # what a draft claims to have drawn from
     is_ready: bool = True
+    progress_seconds: float | None = None  # between signs of life; None sends none, as older versions do
+    num_steps: int = 0
+    num_available_blocks: int = 100
+    runs: asyncio.Event = field(default_factory=set_event)
+    engine_runs: asyncio.Event = field(default_factory=set_event)
+    answers_twice: bool = False
+    nonsense_ids: Sequence[int] = ()  # what a draft proposes instead
+    drains: asyncio.Event = field(default_factory=asyncio.Event)
     incarnation: str = field(default_factory=lambda: uuid.uuid4().hex)
     caches: dict[str, list[int]] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
@@ -86,18 +106,44 @@ class ScriptedReplica:
                 self.released.append(session.session_id)
         return num_released
 
+    def progress(self) -> round_pb2.Progress:
+        return round_pb2.Progress(
+            num_steps=self.num_steps,
+            longest_step_ns=1_000_000,
+            num_available_blocks=self.num_available_blocks,
+            num_blocks=100,
+        )
+
     async def exchange(
         self, frames: AsyncIterator[Any], rounds_of: Callable[[Any], Any], answer: Callable[[Any], Any]
     ) -> AsyncIterator[Any]:
         results: asyncio.Queue[Any] = asyncio.Queue()
         running: set[asyncio.Task[None]] = set()
+        num_owed = 0
 
         async def play(message: Any) -> None:
+            nonlocal num_owed
+            num_owed += 1
             try:
                 fault = await self.fault(message.point.session_id, message.round)
+                await self.runs.wait()
+                await self.engine_runs.wait()
+                self.num_steps += 1
                 results.put_nowait(answer(message) if fault is None else (message, fault))
             except ConnectionError as broken:
                 results.put_nowait(broken)
+            num_owed -= 1
+
+        async def show_progress(seconds: float) -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                self.num_steps += self.engine_runs.is_set()
+                if num_owed:
+                    results.put_nowait(self.progress())
+
+        async def drain() -> None:
+            await self.drains.wait()
+            results.put_nowait(DrainingError("the scripted replica is shutting down; use another one"))
 
         async def read() -> None:
             async for frame in frames:
@@ -108,27 +154,40 @@ class ScriptedReplica:
             results.put_nowait(ConnectionError("the caller has gone"))
 
         running.add(asyncio.create_task(read()))
+        running.add(asyncio.create_task(drain()))
+        if self.progress_seconds is not None:
+            running.add(asyncio.create_task(show_progress(self.progress_seconds)))
         try:
             while True:
                 result = await results.get()
+                await self.runs.wait()
                 if isinstance(result, ConnectionError):
                     return
+                if isinstance(result, DrainingError):
+                    raise result
                 yield result
+                if self.answers_twice:
+                    yield result
         finally:
             for task in running:
                 task.cancel()
 
 
-def result_of(outcome: Any, message_type: type[Any]) -> Any:
-    """The outcome of a round as a result: what was answered, or the fault in its place."""
+def frame_of(outcome: Any, frame_type: type[Any], result_type: type[Any]) -> Any:
+    """A sign of life, what was answered, or the fault in its place."""
+    if isinstance(outcome, round_pb2.Progress):
+        return frame_type(progress=outcome)
     if not isinstance(outcome, tuple):
-        return outcome
+        return frame_type(results=[outcome])
     message, fault = outcome
-    return message_type(session_id=message.point.session_id, round=message.round, error=fault)
+    result = result_type(session_id=message.point.session_id, round=message.round, error=fault)
+    return frame_type(results=[result])
 
 
-async def still_loading(context: Any) -> None:
-    await context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
+async def answer_when_ready(replica: ScriptedReplica, context: Any) -> None:
+    await replica.runs.wait()
+    if not replica.is_ready:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
 
 
 class ScriptedTarget(target_service_pb2_grpc.TargetServiceServicer):
@@ -136,19 +195,18 @@ class ScriptedTarget(target_service_pb2_grpc.TargetServiceServicer):
         self.replica = replica
 
     async def GetModel(self, request, context):
-        if not self.replica.is_ready:
-            await still_loading(context)
+        await answer_when_ready(self.replica, context)
         return target_service_pb2.TargetServiceGetModelResponse(
             model=self.replica.model(), replica=self.replica.info()
         )
 
     async def Verify(self, request_iterator, context):
-        async for result in self.replica.exchange(
-            request_iterator, lambda frame: frame.rounds, self._verdict
-        ):
-            yield target_service_pb2.VerifyResponse(
-                results=[result_of(result, target_service_pb2.VerifyResult)]
-            )
+        outcomes = self.replica.exchange(request_iterator, lambda frame: frame.rounds, self._verdict)
+        try:
+            async for outcome in outcomes:
+                yield frame_of(outcome, target_service_pb2.VerifyResponse, target_service_pb2.VerifyResult)
+        except DrainingError as error:
+            await abort(context, error)
 
     async def ReleaseSessions(self, request, context):
         return target_service_pb2.TargetServiceReleaseSessionsResponse(
@@ -182,19 +240,18 @@ class ScriptedDraft(draft_service_pb2_grpc.DraftServiceServicer):
         self.replica = replica
 
     async def GetModel(self, request, context):
-        if not self.replica.is_ready:
-            await still_loading(context)
+        await answer_when_ready(self.replica, context)
         return draft_service_pb2.DraftServiceGetModelResponse(
             model=self.replica.model(), replica=self.replica.info()
         )
 
     async def Propose(self, request_iterator, context):
-        async for result in self.replica.exchange(
-            request_iterator, lambda frame: frame.requests, self._proposal
-        ):
-            yield draft_service_pb2.ProposeResponse(
-                results=[result_of(result, draft_service_pb2.ProposalResult)]
-            )
+        outcomes = self.replica.exchange(request_iterator, lambda frame: frame.requests, self._proposal)
+        try:
+            async for outcome in outcomes:
+                yield frame_of(outcome, draft_service_pb2.ProposeResponse, draft_service_pb2.ProposalResult)
+        except DrainingError as error:
+            await abort(context, error)
 
     async def ReleaseSessions(self, request, context):
         return draft_service_pb2.DraftServiceReleaseSessionsResponse(
@@ -211,6 +268,8 @@ class ScriptedDraft(draft_service_pb2_grpc.DraftServiceServicer):
         for _ in range(message.num_draft_tokens):
             draft_ids.append(guess(ids, self.replica.quality, self.replica.eos_odds))
             ids.append(draft_ids[-1])
+        if draft_ids and self.replica.nonsense_ids:
+            draft_ids = list(self.replica.nonsense_ids)
         return draft_service_pb2.ProposalResult(
             session_id=session_id,
             round=message.round,
@@ -228,6 +287,12 @@ def timing_since(started_ns: int) -> round_pb2.RoundTiming:
 
 def error(code: grpc.StatusCode, reason: str) -> round_pb2.RoundError:
     return round_pb2.RoundError(code=code.value[0], reason=reason, message=f"scripted {reason}")
+
+
+def out_of_blocks(num_needed: int, num_total: int) -> round_pb2.RoundError:
+    refusal = error(grpc.StatusCode.RESOURCE_EXHAUSTED, "KV_BLOCKS_EXHAUSTED")
+    refusal.metadata.update({"num_needed": str(num_needed), "num_free": "0", "num_total": str(num_total)})
+    return refusal
 
 
 @asynccontextmanager

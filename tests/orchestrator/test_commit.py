@@ -8,12 +8,20 @@ import pytest
 
 from orchestrator.commit_line import CommitLine
 from orchestrator.outbox import Outbox
-from orchestrator.session_record import Commit, SessionStatus
+from orchestrator.session_record import Commit, SessionRecord, SessionStatus, TakeOver
+from orchestrator.start import CommittedPoint
 from paceline.client.errors import CallFailedError
 from paceline.client.generation import GenerationStarted, TokenChunk
 from paceline.serving.errors import StaleEpochError
 from tests.orchestrator.rig import draft, failure_of, ids_request, orchestrating, target, until
 from tests.orchestrator.test_generation import PROMPT, check_invariants
+
+
+def take_over_of(record: SessionRecord) -> TakeOver:
+    point = CommittedPoint(record.epoch, len(record.ids))
+    return TakeOver(
+        point, record.epoch + 1, len(record.ids), (), record.digest, record.owners, "somebody else"
+    )
 
 
 def commit_at(position: int) -> Commit:
@@ -111,7 +119,8 @@ async def test_redis_gone_for_good_ends_a_generation_with_a_reason_and_nothing_u
             await redis.process.stop(5)
 
     dying.replica.fault = fault
-    async with orchestrating(redis.url, [dying, draft()], redis_timeout_seconds=0.2) as rig:
+    settings = {"redis_timeout_seconds": 0.2, "redis_patience_seconds": 0.5}
+    async with orchestrating(redis.url, [dying, draft()], **settings) as rig:
         caught = await failure_of(rig.client.generate(ids_request(PROMPT, 60)), seen)
         assert caught.call_reason == "SESSION_STORE_UNAVAILABLE"
         assert caught.code == "UNAVAILABLE"
@@ -128,7 +137,7 @@ async def test_a_session_that_another_owner_takes_is_given_up(redis):
     async def fault(session_id: str, round_number: int) -> None:
         if round_number == 6:
             record = await rig.stored(session_id)
-            await rig.store.acquire(session_id, record.epoch, record.owners)
+            await rig.store.take_over(session_id, take_over_of(record))
 
     robbed.replica.fault = fault
     async with orchestrating(redis.url, [robbed, draft()]) as rig:
@@ -166,13 +175,14 @@ async def test_a_client_that_vanishes_is_forgotten_everywhere(redis):
             await until(
                 lambda: session_id in rig.targets[0].released and session_id in rig.drafts[0].released
             )
-            await until(lambda: is_cancelled(rig, session_id))
+            await until(lambda: is_suspended(rig, session_id))
         await check_invariants(rig, await other, (9, 9))
-        await until(lambda: not rig.targets[0].caches and not rig.drafts[0].caches)
+        assert session_id not in rig.targets[0].caches
+        assert session_id not in rig.drafts[0].caches
         assert all(replica.num_sessions == 0 for replica in rig.target_pool.replicas)
         record = await rig.stored(session_id)
     assert record.lease_deadline_ms == 0
 
 
-async def is_cancelled(rig, session_id: str) -> bool:
-    return (await rig.stored(session_id)).status == "cancelled"
+async def is_suspended(rig, session_id: str) -> bool:
+    return (await rig.stored(session_id)).status == "suspended"

@@ -31,7 +31,10 @@ async def test_choices_share_the_prompt_and_have_seeds_that_repeat_them(redis):
         assert [one.started.seed for one in completions] == [2**64 - 1, 0, 1]
         assert len({one.started.session_id for one in completions}) == 3
         assert min(len(one.rounds) for one in rig.targets) == 0, "all begin where the prompt is cached"
-        await until(lambda: not any(one.caches for one in (*rig.targets, *rig.drafts)))
+        first, *others = (one.started.session_id for one in completions)
+        points = [one.point for replica in rig.targets for one in replica.rounds]
+        assert {one.fork_of for one in points if one.session_id in others} == {first, ""}
+        assert {one.fork_of for one in points if one.session_id == first} == {""}
 
 
 async def test_choices_count_as_sessions_and_leave_nothing_when_the_client_vanishes(redis):

@@ -45,6 +45,13 @@ async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
     return (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
 
 
+async def result_of(call: Any) -> messages.VerifyResult:
+    """The next result of a stream; signs of life come between."""
+    while not (response := await call.read()).results:
+        assert response.HasField("progress")
+    return response.results[0]
+
+
 async def test_a_life_from_not_serving_to_serving_to_drained(arguments: list[str]) -> None:
     async with program("target_service", *arguments, "--grace-seconds", "60") as target:
         port = (await target.event("listening"))["port"]
@@ -67,9 +74,7 @@ async def test_a_life_from_not_serving_to_serving_to_drained(arguments: list[str
                     rounds=[messages.VerifyRound(point=point("a", 0, PROMPT), max_own_tokens=4)]
                 )
             )
-            first = await call.read()
-            assert isinstance(first, messages.VerifyResponse)
-            own = list(first.results[0].verdict.own_ids)
+            own = list((await result_of(call)).verdict.own_ids)
             assert len(own) == 4
 
             # A round of many passes is running when the signal comes.
@@ -83,20 +88,59 @@ async def test_a_life_from_not_serving_to_serving_to_drained(arguments: list[str
                     rounds=[messages.VerifyRound(point=point("a", 0, PROMPT), draft_ids=[*own[:2], 1])]
                 )
             )
-            second = await call.read()
-            assert isinstance(second, messages.VerifyResponse)
-            assert second.results[0].verdict.num_accepted == 2
-            assert list(second.results[0].verdict.own_ids) == [own[2]]
+            second = await result_of(call)
+            assert (second.verdict.num_accepted, list(second.verdict.own_ids)) == (2, [own[2]])
             target.process.send_signal(signal.SIGTERM)
             await target.event("draining")
-            last = await call.read()
-            assert isinstance(last, messages.VerifyResponse)
-            assert last.results[0].session_id == "b"
-            assert list(last.results[0].verdict.own_ids)[:4] == own
+            await call.write(
+                messages.VerifyRequest(rounds=[messages.VerifyRound(point=point("c", 0, PROMPT))])
+            )
+            refused = await result_of(call)
+            assert (refused.session_id, refused.error.reason) == ("c", "DRAINING")
+            last = await result_of(call)
+            assert last.session_id == "b"
+            assert list(last.verdict.own_ids)[:4] == own
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call.read()
             assert error_reason(caught.value).reason == "DRAINING"
         assert await target.exit_code() == 0, "".join(target.lines)
+
+
+async def test_a_pass_that_outlasts_the_grace_period_is_left_running(arguments: list[str]) -> None:
+    """One pass takes the whole prompt, which is longer than the grace period."""
+    flags = ["--max-rows-per-step", "2048", "--grace-seconds", "0.4", "--progress-seconds", "0.05"]
+    async with program("target_service", *arguments, *flags) as target:
+        port = (await target.event("listening"))["port"]
+        await target.event("serving")
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = TargetServiceStub(channel).Verify()
+            prompt = [token_id % 1000 for token_id in range(1200)]
+            await call.write(
+                messages.VerifyRequest(rounds=[messages.VerifyRound(point=point("a", 0, prompt))])
+            )
+            while not (await cast("Any", call).read()).HasField("progress"):
+                pass
+            target.process.send_signal(signal.SIGTERM)
+            result = await result_of(call)
+            assert result.error.reason == "DRAINING"
+            assert await target.exit_code() == 0, "".join(target.lines)
+    assert any("pass_left_running" in line for line in target.lines)
+
+
+async def test_a_client_that_keeps_its_stream_open_and_silent_does_not_delay_the_end(
+    arguments: list[str],
+) -> None:
+    async with program("target_service", *arguments, "--grace-seconds", "3600") as target:
+        port = (await target.event("listening"))["port"]
+        await target.event("serving")
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = TargetServiceStub(channel).Verify()
+            await call.write(
+                messages.VerifyRequest(rounds=[messages.VerifyRound(point=point("a", 0, PROMPT))])
+            )
+            await result_of(call)
+            target.process.send_signal(signal.SIGTERM)
+            assert await target.exit_code() == 0, "".join(target.lines)
 
 
 async def test_reflection_names_the_services(arguments: list[str]) -> None:

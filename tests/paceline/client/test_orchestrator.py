@@ -51,7 +51,7 @@ async def test_a_completion_has_ids_text_origins_and_the_summary() -> None:
 @pytest.mark.parametrize(
     ("request_sent", "expected"),
     [
-        (HELLO, pb.GenerateRequest(prompt="hello", speculation=pb.Speculation())),
+        (HELLO, pb.GenerateRequest(prompt="hello")),
         (
             GenerationRequest(PromptIds((5, 6)), max_tokens=0, ignore_eos=True, model="big"),
             pb.GenerateRequest(
@@ -59,7 +59,6 @@ async def test_a_completion_has_ids_text_origins_and_the_summary() -> None:
                 max_tokens=0,
                 ignore_eos=True,
                 model="big",
-                speculation=pb.Speculation(),
             ),
         ),
         (

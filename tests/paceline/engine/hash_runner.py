@@ -13,11 +13,13 @@ import numpy as np
 
 from paceline.engine.batch import Batch
 from paceline.engine.block_pool import PADDING_BLOCK, BlockPool
-from paceline.engine.engine import Engine, EngineConfig, EngineInfo, SelfTestReport
+from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo, SelfTestReport
 from paceline.engine.work import Logits
 
 VOCABULARY_SIZE = 97
 BLOCK_SIZE = 4
+# Sequences can be evicted as soon as their work has ended, and works wait for as long as a test may take.
+UNPROTECTED = AdmissionRules(deadline_seconds=3600, protect_seconds=0)
 
 
 class HashRunner:
@@ -91,6 +93,7 @@ def hash_engine(
     max_rows: int = 64,
     max_context_tokens: int = 10_000,
     runner: HashRunner | None = None,
+    admission: AdmissionRules = UNPROTECTED,
 ) -> Engine:
     """An engine on a HashRunner; `num_blocks` counts the padding block."""
     runner = runner or HashRunner(num_blocks)
@@ -101,7 +104,9 @@ def hash_engine(
         vocabulary_size=VOCABULARY_SIZE, max_context_tokens=min(max_context_tokens, capacity),
         kv_bytes_per_token=8, kv_capacity_tokens=capacity, self_test=report, numerics_digest="",
     )  # fmt: skip
-    config = EngineConfig(Path("none"), kv_cache_bytes=0, num_threads=1, max_rows_per_step=max_rows)
+    config = EngineConfig(
+        Path("none"), kv_cache_bytes=0, num_threads=1, max_rows_per_step=max_rows, admission=admission
+    )
     engine = Engine(runner, info, config)  # pyright: ignore[reportArgumentType] - a stand-in of the same shape
     runner.pool = engine._pool
     return engine

@@ -6,7 +6,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from paceline.engine.admission import Admitted, Limits, admit
+from paceline.engine.admission import Admitted, Limits, carry_out, plan_admission
 from paceline.engine.block_pool import BlockPool
 from paceline.engine.errors import (
     BlocksExhaustedError,
@@ -14,6 +14,7 @@ from paceline.engine.errors import (
     PositionMismatchError,
     SequenceClosedError,
     TokenOutOfVocabularyError,
+    WorkTooLargeError,
 )
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work
@@ -29,9 +30,17 @@ class Cache:
     def __init__(self) -> None:
         self.pool = BlockPool(num_blocks=9, block_size=BLOCK_SIZE)
         self.copies: list[tuple[int, int]] = []
+        self.limits = LIMITS
 
     def admit(self, work: Work, idle: Iterable[Sequence] = ()) -> Admitted:
-        return admit(work, self.pool, LIMITS, idle, lambda *copied: self.copies.append(copied))
+        plan = plan_admission(work, self.pool, self.limits, lambda: list(idle))
+        return carry_out(plan, work.sequence, self.pool, lambda *copied: self.copies.append(copied))
+
+    def fork(self, source: Sequence) -> Sequence:
+        """A sequence that shares all that another one holds."""
+        forked = Sequence(self.pool)
+        forked.inherit(source)
+        return forked
 
     def sequence(self, ids: Iterable[int] = ()) -> Sequence:
         """A sequence with these ids, all computed."""
@@ -165,7 +174,7 @@ def test_the_block_of_refused_drafts_is_not_taken_for_the_one_of_the_ids_that_re
 
 def test_a_partly_filled_block_that_is_shared_is_copied(cache: Cache) -> None:
     source = cache.sequence(range(6))
-    forked = source.fork(6)
+    forked = cache.fork(source)
     cache.compute(forked, work(forked, 6, [50], num_selected=1))
     assert cache.copies == [(source.blocks[1], forked.blocks[1])]
     assert source.blocks[0] == forked.blocks[0]
@@ -176,7 +185,7 @@ def test_a_partly_filled_block_that_is_shared_is_copied(cache: Cache) -> None:
 def test_the_copy_counts_when_room_is_made(cache: Cache) -> None:
     """Seven blocks are held; the fork needs the last one for its copy, and one more to go on."""
     source = cache.sequence(range(28))
-    forked = source.fork(6)
+    forked = cache.fork(source)
     with pytest.raises(BlocksExhaustedError) as caught:
         cache.admit(work(forked, 6, range(60, 63), num_selected=1))
     assert (caught.value.facts["num_needed"], caught.value.facts["num_free"]) == (2, 1)
@@ -210,7 +219,7 @@ def test_a_sequence_is_not_evicted_for_its_own_work(cache: Cache) -> None:
 def test_evicting_a_forks_source_frees_what_only_it_holds(cache: Cache) -> None:
     """The source holds 6 blocks, 2 of them with its fork, which must copy one of these before it appends."""
     source = cache.sequence(range(24))
-    forked = source.fork(6)
+    forked = cache.fork(source)
     cache.compute(forked, work(forked, 6, range(60, 80), num_selected=1), idle=[source])
     assert (source.blocks, len(forked.blocks)) == ([], 7)
     assert cache.copies == [], "the eviction leaves the block to the fork alone"
@@ -224,3 +233,37 @@ def test_an_evicted_sequence_is_computed_again(cache: Cache) -> None:
     cache.pool.release(range(1, 9))
     admitted = cache.admit(work(sequence, 10, [10], num_selected=1))
     assert (admitted.num_cached_tokens, sequence.num_computed, len(sequence.blocks)) == (0, 0, 3)
+
+
+def test_a_sequence_whose_blocks_are_all_shared_is_not_evicted_for_nothing(cache: Cache) -> None:
+    """Four blocks are free, two are held by source and fork together, two by an idle one."""
+    source = cache.sequence(range(8))
+    forked = cache.fork(source)
+    idle = cache.sequence(range(20, 28))
+    cache.admit(work(cache.sequence(), 0, range(40, 62), num_selected=1), idle=[source, idle])
+    assert (len(source.blocks), idle.blocks) == (2, [])
+    assert forked.blocks == source.blocks
+
+
+def test_sequences_that_share_their_blocks_are_evicted_together(cache: Cache) -> None:
+    source = cache.sequence(range(12))
+    forked = cache.fork(source)
+    cache.admit(work(cache.sequence(), 0, range(40, 64), num_selected=1), idle=[source, forked])
+    assert (source.blocks, forked.blocks) == ([], [])
+    assert cache.pool.num_used == 6
+
+
+def test_the_smaller_that_idled_longer_is_spared_where_the_larger_has_to_go_anyway(cache: Cache) -> None:
+    small, large = cache.sequence(range(4)), cache.sequence(range(20, 40))
+    cache.admit(work(cache.sequence(), 0, range(40, 68), num_selected=1), idle=[small, large])
+    assert (len(small.blocks), large.blocks) == (1, [])
+
+
+def test_what_needs_more_blocks_than_there_are_is_told_so(cache: Cache) -> None:
+    cache.limits = Limits(vocabulary_size=100, max_context_tokens=1000)
+    sequence, idle = cache.sequence(range(4)), cache.sequence(range(20, 24))
+    before = cache.snapshot(sequence, idle)
+    with pytest.raises(WorkTooLargeError, match="can never run here") as caught:
+        cache.admit(work(sequence, 4, [1] * 29), idle=[idle])
+    assert caught.value.facts == {"num_needed": 9, "num_free": 6, "num_total": 8}
+    assert cache.snapshot(sequence, idle) == before

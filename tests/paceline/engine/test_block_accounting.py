@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from paceline.engine.engine import Engine
-from paceline.engine.errors import BlocksExhaustedError, ContextTooLongError, PositionMismatchError
+from paceline.engine.errors import (
+    BlocksExhaustedError,
+    ContextTooLongError,
+    PositionMismatchError,
+    WorkAbandonedError,
+)
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle, WorkResult
 from tests.paceline.engine.capture import settle
@@ -36,6 +41,8 @@ class BlockAccounting(RuleBasedStateMachine):
         super().__init__()
         self.engine: Engine = hash_engine(NUM_BLOCKS, max_rows=12, max_context_tokens=MAX_CONTEXT_TOKENS)
         self.pool = self.engine._pool
+        # A fork's source that is at work writes into a block that the fork shares, behind what it shares.
+        self.engine._runner.pool = None  # pyright: ignore[reportAttributeAccessIssue]
         self.known: list[Known] = []
         self.closing: list[WorkHandle] = []  # works of sequences that were closed while they ran
 
@@ -85,13 +92,20 @@ class BlockAccounting(RuleBasedStateMachine):
         assert before == (self.engine.usage(), [list(each.sequence.blocks) for each in self.known])
 
     @precondition(lambda self: any(not one.handles for one in self.known))
-    @rule(which=INDEX, length=INDEX)
-    def fork(self, which: int, length: int) -> None:
+    @rule(which=INDEX)
+    def fork(self, which: int) -> None:
         sources = [one for one in self.known if not one.handles]
         source = sources[which % len(sources)]
-        num_tokens = length % (len(source.ids) + 1)
-        forked = self.engine.fork_sequence(source.sequence, num_tokens).result()
-        self.known.append(Known(forked, source.ids[:num_tokens]))
+        self.known.append(Known(self.engine.fork_sequence(source.sequence), list(source.ids)))
+
+    @precondition(lambda self: self.known)
+    @rule(which=INDEX, ids=st.lists(FEW_IDS, min_size=1, max_size=20))
+    def fork_of_whatever_it_holds(self, which: int, ids: list[int]) -> None:
+        """The source may be at work; what the fork shares is what its own ids agree with."""
+        source = self.known[which % len(self.known)]
+        one = Known(self.engine.fork_sequence(source.sequence))
+        one.handles.append(self.engine.submit(Work(one.sequence, 0, np.array(ids, np.int64), 1)))
+        self.known.append(one)
 
     @precondition(lambda self: self.known)
     @rule(which=INDEX)
@@ -105,6 +119,13 @@ class BlockAccounting(RuleBasedStateMachine):
     def finish(self, which: int) -> None:
         handles = [handle for one in self.known for handle in one.handles]
         handles[which % len(handles)].finish()
+
+    @precondition(lambda self: any(one.handles for one in self.known))
+    @rule(which=INDEX)
+    def abandon(self, which: int) -> None:
+        at_work = [one for one in self.known if one.handles]
+        at_work[which % len(at_work)].handles[-1].abandon()
+        self.settle()
 
     @rule()
     def settle(self) -> None:
@@ -125,7 +146,13 @@ class BlockAccounting(RuleBasedStateMachine):
         elif isinstance(error, ContextTooLongError):
             assert work.position + len(work.token_ids) > MAX_CONTEXT_TOKENS
         elif isinstance(error, BlocksExhaustedError):
+            assert work.background, "others wait until there is room, and one sequence fits alone"
             assert not is_alone, "one sequence fits, since idle ones lose their blocks"
+        elif isinstance(error, WorkAbandonedError):
+            known = one.sequence.token_ids
+            assert handle.is_abandoned
+            assert known[: work.position] == one.ids[: work.position]
+            one.ids = list(known)  # it may have run for a while, and chosen ids
         else:
             assert error is None
             self.check_result(one, work, handle.future.result(), is_cut=handle.is_finishing)

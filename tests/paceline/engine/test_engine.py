@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paceline.engine.engine import Engine
+from paceline.engine.engine import AdmissionRules, Engine
 from paceline.engine.errors import (
     BlocksExhaustedError,
     EngineFailedError,
     EngineStoppedError,
-    PositionMismatchError,
     SequenceClosedError,
     TokenOutOfVocabularyError,
+    WorkAbandonedError,
 )
+from paceline.engine.progress import EngineProgress
 from paceline.engine.work import Logits, TokenIds, Work, WorkHandle
 from tests.paceline.engine.capture import held, run, settle, submit_together
 from tests.paceline.engine.hash_runner import Gate, HashRunner, continuation, hash_engine, next_id
@@ -312,7 +313,8 @@ def test_small_passes_are_filled_up() -> None:
 def test_a_fork_shares_blocks_and_goes_its_own_way(engine: Engine) -> None:
     sequence, ids = engine.open_sequence(), list(range(10))
     run(engine, sequence, 0, ids)
-    forked = engine.fork_sequence(sequence, 7).result()
+    forked = engine.fork_sequence(sequence)
+    settle(engine)
     assert engine.usage().num_used_blocks == 3, "nothing was copied yet"
     assert run(engine, forked, 7, [50], num_selected=1).selected_ids.tolist() == [next_id([*ids[:7], 50])]
     assert engine.usage().num_used_blocks == 4
@@ -323,7 +325,7 @@ def test_a_fork_shares_blocks_and_goes_its_own_way(engine: Engine) -> None:
 def test_a_fork_outlives_its_source(engine: Engine) -> None:
     sequence, ids = engine.open_sequence(), list(range(10))
     run(engine, sequence, 0, ids)
-    forked = engine.fork_sequence(sequence, 10).result()
+    forked = engine.fork_sequence(sequence)
     engine.close_sequence(sequence)
     assert run(engine, forked, 10, [50], num_selected=1).selected_ids.tolist() == [next_id([*ids, 50])]
 
@@ -331,8 +333,9 @@ def test_a_fork_outlives_its_source(engine: Engine) -> None:
 def test_a_fork_may_know_ids_that_are_not_computed(engine: Engine) -> None:
     sequence = engine.open_sequence()
     run(engine, sequence, 0, PROMPT, num_selected=1, num_drawn=1)
-    forked = engine.fork_sequence(sequence, 5).result()
+    forked = engine.fork_sequence(sequence)
     ids = [*PROMPT, *continuation(PROMPT, 2)]
+    settle(engine)
     assert forked.token_ids == ids
     assert run(engine, forked, 5, [50], num_selected=1).selected_ids.tolist() == [next_id([*ids, 50])]
 
@@ -345,30 +348,49 @@ def test_a_fork_taken_while_its_source_draws_keeps_its_ids() -> None:
         for _ in range(3):
             gate.let_one_pass()
         gate.wait_for_pass()
-        fork = engine.fork_sequence(work.sequence, len(PROMPT) + 2)
+        forked = engine.fork_sequence(work.sequence)
         gate.open()
         ids = [*PROMPT, *continuation(PROMPT, 2)]
-        assert run(engine, fork.result(), 5, [50], num_selected=1).selected_ids.tolist() == [
-            next_id([*ids, 50])
-        ]
+        assert run(engine, forked, 5, [50], num_selected=1).selected_ids.tolist() == [next_id([*ids, 50])]
         assert handle.future.result().drawn_ids.tolist() == continuation(PROMPT, 10)[1:]
 
 
-@pytest.mark.parametrize("num_tokens", [-1, 4])
-def test_a_fork_of_ids_that_are_not_known_is_refused(engine: Engine, num_tokens: int) -> None:
+def test_a_fork_counts_what_it_shares_as_cached_once(engine: Engine) -> None:
+    sequence, ids = engine.open_sequence(), list(range(10))
+    run(engine, sequence, 0, ids)
+    forked = engine.fork_sequence(sequence)
+    result = run(engine, forked, 0, [*ids[:7], 50], num_selected=1)
+    assert result.timing.num_cached_tokens == 7, "the last block, partly filled, included"
+    assert result.selected_ids.tolist() == [next_id([*ids[:7], 50])]
+    assert run(engine, forked, 8, [51], num_selected=1).timing.num_cached_tokens == 0
+
+
+def test_a_fork_of_other_ids_shares_nothing(engine: Engine) -> None:
     sequence = engine.open_sequence()
-    run(engine, sequence, 0, PROMPT)
-    error = engine.fork_sequence(sequence, num_tokens).exception()
-    assert isinstance(error, PositionMismatchError)
-    assert error.facts == {"position": num_tokens, "known_position": 3}
-    assert engine.usage().num_used_blocks == 1
+    run(engine, sequence, 0, range(10))
+    result = run(engine, engine.fork_sequence(sequence), 0, [90, 91, 92], num_selected=1)
+    assert result.timing.num_cached_tokens == 0
+    assert result.selected_ids.tolist() == [next_id([90, 91, 92])]
+    assert engine.usage().num_used_blocks == 3 + 1
 
 
-def test_a_fork_of_a_closed_sequence_is_refused(engine: Engine) -> None:
+def test_a_fork_of_a_closed_sequence_shares_nothing(engine: Engine) -> None:
     sequence = engine.open_sequence()
     run(engine, sequence, 0, PROMPT)
     engine.close_sequence(sequence)
-    assert isinstance(engine.fork_sequence(sequence, 1).exception(), SequenceClosedError)
+    result = run(engine, engine.fork_sequence(sequence), 0, PROMPT, num_selected=1)
+    assert result.timing.num_cached_tokens == 0
+    assert result.selected_ids.tolist() == [next_id(PROMPT)]
+
+
+def test_a_fork_that_is_closed_before_it_shares_leaves_nothing(engine: Engine) -> None:
+    sequence = engine.open_sequence()
+    run(engine, sequence, 0, PROMPT)
+    with held(engine):
+        engine.close_sequence(engine.fork_sequence(sequence))
+        engine.close_sequence(sequence)
+    settle(engine)
+    assert engine.usage().num_used_blocks == 0
 
 
 # Closing, eviction
@@ -411,9 +433,25 @@ def test_idle_sequences_lose_their_blocks_to_those_that_work_and_compute_them_ag
         assert again.selected_ids.tolist() == [next_id(range(13))]
 
 
-def test_a_work_that_finds_no_room_beside_running_ones_is_refused_and_changes_nothing() -> None:
+def test_a_work_that_finds_no_room_beside_running_ones_waits_until_they_end() -> None:
     with gated() as (engine, gate):
         holder = engine.submit(draft(engine, 200))
+        gate.wait_for_pass()
+        waiting = draft(engine, 60)
+        handle = engine.submit(waiting)
+        gate.let_one_pass()
+        gate.wait_for_pass()
+        assert engine.progress().num_waiting == 1
+        assert (waiting.sequence.token_ids, waiting.sequence.blocks) == ([], [])
+        holder.finish()
+        gate.open()
+        assert handle.future.result().drawn_ids.tolist() == continuation(PROMPT, 61)[1:]
+        assert holder.future.result().drawn_ids.tolist() == continuation(PROMPT, 2)[1:]
+
+
+def test_a_work_that_may_not_wait_is_refused_and_changes_nothing() -> None:
+    with gated(admission=AdmissionRules(max_waiting=0)) as (engine, gate):
+        engine.submit(draft(engine, 200))
         gate.wait_for_pass()
         work = draft(engine, 60)
         refused = engine.submit(work)
@@ -422,10 +460,69 @@ def test_a_work_that_finds_no_room_beside_running_ones_is_refused_and_changes_no
         assert isinstance(error, BlocksExhaustedError)
         assert error.facts == {"num_needed": 16, "num_free": 12, "num_total": 63}
         assert (work.sequence.token_ids, work.sequence.blocks) == ([], [])
+
+
+def test_a_waiting_work_that_is_cancelled_abandoned_or_closed_leaves_the_line() -> None:
+    with gated() as (engine, gate):
+        holder = engine.submit(draft(engine, 200))
+        gate.wait_for_pass()
+        cancelled, abandoned, closed, last = (engine.submit(draft(engine, 60, [one])) for one in range(4))
+        gate.let_one_pass()
+        gate.wait_for_pass()
+        assert engine.progress().num_waiting == 4
+        assert cancelled.future.cancel(), "it has not begun"
+        abandoned.abandon()
+        engine.close_sequence(closed.work.sequence)
+        gate.let_one_pass()
+        assert isinstance(abandoned.future.exception(), WorkAbandonedError)
+        assert isinstance(closed.future.exception(), SequenceClosedError)
+        gate.wait_for_pass()
+        assert engine.progress().num_waiting == 1
         holder.finish()
         gate.open()
-        holder.future.result()
-        assert engine.submit(work).future.result().drawn_ids.tolist() == continuation(PROMPT, 61)[1:]
+        assert last.future.result().drawn_ids.tolist() == continuation([3], 61)[1:]
+
+
+def test_an_abandoned_work_ends_before_its_next_pass_and_leaves_what_it_has_computed() -> None:
+    with gated(max_rows=16) as (engine, gate):
+        prompt = [number % 97 for number in range(60)]
+        work = draft(engine, 0, prompt)
+        handle = engine.submit(work)
+        gate.let_one_pass()
+        gate.wait_for_pass()
+        handle.abandon()
+        gate.let_one_pass()
+        assert isinstance(handle.future.exception(), WorkAbandonedError)
+        assert engine.progress().num_steps == 2
+        assert (work.sequence.num_computed, engine.usage().num_used_blocks) == (32, 8)
+        gate.open()
+        again = run(engine, work.sequence, 0, prompt, num_selected=1)
+        assert again.selected_ids.tolist() == [next_id(prompt)]
+        assert again.timing.num_steps == 2, "it goes on where it was left"
+
+
+def test_sessions_between_two_rounds_keep_their_blocks_while_a_newcomer_is_patient() -> None:
+    rules = AdmissionRules(deadline_seconds=3600, protect_seconds=3600)
+    with hash_engine(num_blocks=9, max_context_tokens=32, admission=rules) as engine:
+        sequence = engine.open_sequence()
+        run(engine, sequence, 0, range(16), num_selected=1)
+        newcomer = engine.submit(draft(engine, 0, list(range(40, 60))))
+        assert run(engine, sequence, 16, [16], num_selected=1).selected_ids.tolist() == [next_id(range(17))]
+        assert not newcomer.future.done()
+        # A round of the live session that needs more room passes the newcomer, which gets in when the session ends.
+        assert run(engine, sequence, 17, range(17, 30), num_selected=1).timing.num_steps == 1
+        engine.close_sequence(sequence)
+        assert newcomer.future.result().selected_ids.tolist() == [next_id(range(40, 60))]
+
+
+def test_an_impatient_newcomer_takes_the_blocks_of_a_session_between_two_rounds() -> None:
+    rules = AdmissionRules(deadline_seconds=0.2, protect_seconds=3600)
+    with hash_engine(num_blocks=9, max_context_tokens=32, admission=rules) as engine:
+        sequence = engine.open_sequence()
+        run(engine, sequence, 0, range(16), num_selected=1)
+        newcomer = engine.submit(draft(engine, 0, list(range(40, 60))))
+        assert newcomer.future.result().selected_ids.tolist() == [next_id(range(40, 60))]
+        assert (sequence.blocks, sequence.is_live) == ([], False)
 
 
 def test_usage_counts_every_block(engine: Engine) -> None:
@@ -505,7 +602,7 @@ def test_a_failure_ends_the_engine_and_everything_is_answered(what: str) -> None
         source = engine.open_sequence()
         gate.is_open = True
         run(engine, source, 0, PROMPT)
-        forked = engine.fork_sequence(source, 3).result()
+        forked = engine.fork_sequence(source)
         gate.is_open = False
         gate._arrived.clear()
         running = engine.submit(draft(engine, 50))
@@ -529,7 +626,7 @@ def test_a_failure_ends_the_engine_and_everything_is_answered(what: str) -> None
         assert all(isinstance(error.__cause__, MemoryError) for error in errors if error)
         later = engine.submit(draft(engine, 0)).future.exception()
         assert later is engine.failure
-        assert engine.fork_sequence(source, 1).exception() is engine.failure
+        engine.close_sequence(engine.fork_sequence(source))
         engine.close_sequence(source)
 
 
@@ -542,22 +639,52 @@ def test_a_stop_answers_everything() -> None:
             engine.submit(draft(engine, 5, [1])),
             engine.submit(Work(work.sequence, 0, np.array([8], np.int64), 1)),
         ]
-        forked = engine.fork_sequence(work.sequence, 2)
+        forked = engine.fork_sequence(work.sequence)
+        waiting.append(engine.submit(Work(forked, 0, np.array([8], np.int64), 1)))
         with engine._inbox.changed:  # as `close` does, which then waits for the pass that the gate holds
             engine._inbox.is_stopping = True
         gate.open()
         engine.close()
         for handle in (running, *waiting):
             assert isinstance(handle.future.exception(), EngineStoppedError)
-        assert forked.done()
 
 
-def test_a_stopped_engine_refuses_works_and_forks() -> None:
+def test_a_stopped_engine_refuses_works() -> None:
     with hash_engine() as engine:
         sequence = engine.open_sequence()
         run(engine, sequence, 0, PROMPT)
     assert isinstance(engine.submit(draft(engine, 0)).future.exception(), EngineStoppedError)
-    assert isinstance(engine.fork_sequence(sequence, 1).exception(), EngineStoppedError)
+    engine.close_sequence(engine.fork_sequence(sequence))
     engine.close_sequence(sequence)
     engine.close()
     assert isinstance(engine.failure, EngineStoppedError)
+
+
+# Progress
+
+
+def test_progress_counts_passes_and_tells_the_longest_of_the_latest() -> None:
+    with gated() as (engine, gate):
+        assert engine.progress() == EngineProgress(0, 0, 0, 63, 63)
+        handle = engine.submit(draft(engine, 20))
+        gate.wait_for_pass()
+        behind = engine.submit(Work(handle.work.sequence, 0, np.array([8], np.int64), 1))
+        held_back = engine.progress()
+        assert (held_back.num_steps, held_back.num_waiting, held_back.num_available_blocks) == (0, 1, 57)
+        assert engine.progress() == held_back, "it is told while a pass hangs"
+        gate.open()
+        behind.future.result()
+        progress = engine.progress()
+        assert progress.num_steps == 21 + 1
+        assert 0 < progress.longest_step_ns == max(engine._latest_passes_ns)
+        assert len(engine._latest_passes_ns) == 16
+
+
+def test_closing_does_not_wait_longer_than_told_for_a_pass_that_hangs() -> None:
+    with gated() as (engine, gate):
+        handle = engine.submit(draft(engine, 0))
+        gate.wait_for_pass()
+        assert not engine.close(timeout_seconds=0.01)
+        gate.open()
+        assert engine.close()
+        assert handle.future.exception() is None or isinstance(handle.future.exception(), EngineStoppedError)

@@ -55,16 +55,23 @@ def test_truncating_gives_the_blocks_back_that_hold_nothing_of_what_is_left(
     assert sequence.token_ids == list(range(10)), "ids are the truth, the KV is disposable"
 
 
-def test_a_fork_shares_the_blocks_of_its_ids_and_no_others(pool: BlockPool) -> None:
+def fork(pool: BlockPool, source: Sequence) -> Sequence:
+    forked = Sequence(pool)
+    forked.inherit(source)
+    return forked
+
+
+def test_a_fork_shares_all_blocks_of_its_source(pool: BlockPool) -> None:
     sequence = computed(pool, 10)
     sequence.last_step = 7
-    forked = sequence.fork(6)
-    assert (forked.token_ids, forked.num_computed) == (list(range(6)), 6)
-    assert forked.blocks == sequence.blocks[:2]
-    assert [pool.num_holders(block) for block in sequence.blocks] == [2, 2, 1]
+    forked = fork(pool, sequence)
+    assert (forked.token_ids, forked.num_computed, forked.num_inherited) == (list(range(10)), 10, 10)
+    assert forked.blocks == sequence.blocks
+    assert [pool.num_holders(block) for block in sequence.blocks] == [2, 2, 2]
     assert forked.last_step == 7, "it has waited no longer than its source"
+    assert not forked.is_live, "nothing of it was computed for itself"
     sequence.close()
-    assert [pool.num_holders(block) for block in forked.blocks] == [1, 1]
+    assert [pool.num_holders(block) for block in forked.blocks] == [1, 1, 1]
     forked.close()
     assert pool.num_used == 0
 
@@ -72,14 +79,23 @@ def test_a_fork_shares_the_blocks_of_its_ids_and_no_others(pool: BlockPool) -> N
 def test_a_fork_of_ids_that_are_not_computed_shares_what_is(pool: BlockPool) -> None:
     sequence = computed(pool, 6)
     sequence.token_ids += [6, 7, 8, 9]
-    forked = sequence.fork(9)
-    assert (forked.token_ids, forked.num_computed) == (list(range(9)), 6)
-    assert forked.blocks == sequence.blocks
+    sequence.blocks.append(pool.allocate())
+    forked = fork(pool, sequence)
+    assert (forked.token_ids, forked.num_computed) == (list(range(10)), 6)
+    assert forked.blocks == sequence.blocks[:2]
+
+
+def test_the_end_of_a_prefix_is_given_up_before_its_beginning(pool: BlockPool) -> None:
+    sequence, other = computed(pool, 8), computed(pool, 36, first_id=50)
+    sequence.evict()
+    other.blocks.append(pool.allocate())
+    keys = keys_of(list(range(8)))
+    assert [pool.find(key) is not None for key in keys] == [True, False]
 
 
 def test_a_partly_filled_shared_block_is_copied_before_it_is_written(pool: BlockPool) -> None:
     sequence = computed(pool, 6)
-    forked = sequence.fork(6)
+    forked = fork(pool, sequence)
     copies: list[tuple[int, int]] = []
     forked.make_last_block_writable(lambda source, destination: copies.append((source, destination)))
     assert copies == [(sequence.blocks[1], forked.blocks[1])]
@@ -96,7 +112,7 @@ def test_a_partly_filled_block_of_ones_own_is_withdrawn_before_it_is_written(poo
 
 def test_full_blocks_need_no_copy(pool: BlockPool) -> None:
     sequence = computed(pool, 8)
-    forked = sequence.fork(8)
+    forked = fork(pool, sequence)
     forked.make_last_block_writable(never_copy)
     Sequence(pool).make_last_block_writable(never_copy)
     assert forked.blocks == sequence.blocks

@@ -25,7 +25,8 @@ def test_every_replica_has_its_own_address_and_the_orchestrator_knows_them_all()
     orchestrator = flags(plan.orchestrator.command)
     assert orchestrator["--target-addresses"].split(",") == addresses[:2]
     assert orchestrator["--draft-addresses"].split(",") == addresses[2:5]
-    assert orchestrator["--redis-url"] == "redis://there"
+    assert "redis://there" not in orchestrator.values()
+    assert plan.orchestrator.command.environment["PACELINE_ORCHESTRATOR_REDIS_URL"] == "redis://there"
     assert [flags(target.command)["--replica-id"] for target in plan.targets] == ["target-0", "target-1"]
 
 

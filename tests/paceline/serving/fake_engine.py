@@ -8,7 +8,13 @@ import numpy as np
 
 from paceline.engine.block_pool import BlockPool
 from paceline.engine.engine import EngineInfo, SelfTestReport
-from paceline.engine.errors import ContextTooLongError, PositionMismatchError, SequenceClosedError
+from paceline.engine.errors import (
+    ContextTooLongError,
+    PositionMismatchError,
+    SequenceClosedError,
+    WorkAbandonedError,
+)
+from paceline.engine.progress import EngineProgress
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle, WorkResult, WorkTiming
 from paceline.errors import PacelineError
@@ -52,6 +58,8 @@ class FakeEngine:
         self.info = INFO
         self.works: list[Work] = []
         self.open_sequences: list[Sequence] = []
+        self.forked: list[Sequence] = []
+        self.num_steps = 0
         self._pool = BlockPool(8, 4)
         self._changed = Condition()
         self.handles: list[WorkHandle] = []
@@ -64,6 +72,14 @@ class FakeEngine:
         sequence = Sequence(self._pool)
         self.open_sequences.append(sequence)
         return sequence
+
+    def fork_sequence(self, source: Sequence) -> Sequence:
+        with self._changed:
+            self.forked.append(source)
+            return self.open_sequence()
+
+    def progress(self) -> EngineProgress:
+        return EngineProgress(self.num_steps, 5, len(self.handles), 7, 7)
 
     def close_sequence(self, sequence: Sequence) -> None:
         with self._changed:
@@ -118,11 +134,17 @@ class FakeEngine:
                     return
                 if self._num_permits is not None:
                     self._num_permits -= 1
+                self.num_steps += 1
                 running = {id(one.work.sequence): one for one in reversed(self.handles)}
             for handle in running.values():
                 self._pass(handle)
 
     def _pass(self, handle: WorkHandle) -> None:
+        if handle.is_abandoned:
+            self._end(handle)
+            if not handle.future.done():
+                handle.future.set_exception(WorkAbandonedError("abandoned"))
+            return
         try:
             is_done = self._begin(handle) if not handle.chosen_ids else self._draw(handle)
         except PacelineError as error:

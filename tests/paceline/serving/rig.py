@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import grpc.aio
 
+from paceline.engine.engine import Engine
 from paceline.rounds import prefix_digest
 from paceline.serving.config import ModelServiceConfig
 from paceline.serving.model_host import HostedModel
@@ -14,11 +15,12 @@ from paceline.serving.replica import Replica
 from paceline.serving.server import Service, ServiceServer
 from paceline.serving.session_host import SessionHost
 from paceline.v1 import round_pb2
+from tests.paceline.engine.capture import settle
 from tests.paceline.serving.fake_engine import FakeEngine
 
 
 class Rig(NamedTuple):
-    engine: FakeEngine
+    engine: Any  # a FakeEngine where no other was given
     host: SessionHost[Any]
     server: ServiceServer
     channel: grpc.aio.Channel
@@ -26,25 +28,33 @@ class Rig(NamedTuple):
 
 @asynccontextmanager
 async def model_service(
-    make_service: Callable[[SessionHost[Any], Replica], Service], session_type: Any, **options: Any
+    make_service: Callable[[SessionHost[Any], Replica], Service],
+    session_type: Any,
+    engine: Engine | None = None,
+    **options: Any,
 ) -> AsyncIterator[Rig]:
-    """Serve until the block ends; then every sequence must be closed."""
+    """Serve until the block ends, on a fake engine if none is given; then every sequence must be closed."""
     config = ModelServiceConfig(listen="127.0.0.1:0", model="fake", replica_id="replica-0", **options)
     draining = asyncio.Event()
     host: SessionHost[Any] = SessionHost(session_type, config, draining)
     service = make_service(host, Replica(config.replica_id))
-    engine = FakeEngine()
+    served = engine or FakeEngine()
     try:
         async with (
             ServiceServer(config, [service], draining) as server,
-            host.using(HostedModel(engine, engine.info, "aa")),
+            host.using(HostedModel(served, served.info, "aa")),
             grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
         ):
-            yield Rig(engine, host, server, channel)
-            engine.let_go()
-        assert engine.open_sequences == []
+            yield Rig(served, host, server, channel)
+            if isinstance(served, FakeEngine):
+                served.let_go()
+        if isinstance(served, FakeEngine):
+            assert served.open_sequences == []
+        else:
+            settle(served)
+            assert served.usage().num_used_blocks == 0
     finally:
-        engine.close()
+        served.close()
 
 
 def point(

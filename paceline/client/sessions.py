@@ -1,0 +1,123 @@
+"""Sessions as operators see them."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+import grpc.aio
+
+from paceline.client.errors import CallFailedError
+from paceline.client.orchestrator import CHANNEL_OPTIONS
+from paceline.serving.status import error_reason
+from paceline.v1 import session_service_pb2 as pb
+from paceline.v1 import session_service_pb2_grpc as pb_grpc
+
+T = TypeVar("T")
+
+
+class SessionStatus(StrEnum):
+    """Whether a session may still grow."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    SUSPENDED = "suspended"
+
+
+_STATUSES = {
+    pb.SESSION_STATUS_RUNNING: SessionStatus.RUNNING,
+    pb.SESSION_STATUS_FINISHED: SessionStatus.FINISHED,
+    pb.SESSION_STATUS_CANCELLED: SessionStatus.CANCELLED,
+    pb.SESSION_STATUS_FAILED: SessionStatus.FAILED,
+    pb.SESSION_STATUS_SUSPENDED: SessionStatus.SUSPENDED,
+}
+_MESSAGE_OF_STATUS = {status: message for message, status in _STATUSES.items()}
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """One session; see `paceline.v1.SessionInfo`. `draft` is empty where the target decodes alone."""
+
+    session_id: str
+    status: SessionStatus
+    model: str
+    epoch: int
+    position: int
+    num_prompt_tokens: int
+    target: str
+    draft: str
+    orchestrator: str
+    lease_seconds: float | None
+    idle_seconds: float
+    ttl_seconds: float
+    digest: str
+    sampling_json: str
+
+
+@dataclass(frozen=True)
+class SessionList:
+    """The sessions that were asked for, and how many there are in all."""
+
+    sessions: tuple[SessionInfo, ...]
+    num_found: int
+
+
+class Sessions:
+    """The sessions behind one orchestrator; made by `connect_to_sessions`. Every method raises CallFailedError."""
+
+    def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
+        self._address = address
+        self._stub = pb_grpc.SessionServiceStub(channel)
+
+    async def list(self, status: SessionStatus | None = None, max_sessions: int | None = None) -> SessionList:
+        """Return sessions, the latest change first."""
+        message = _MESSAGE_OF_STATUS[status] if status is not None else pb.SESSION_STATUS_UNSPECIFIED
+        request = pb.ListSessionsRequest(status=message, max_sessions=max_sessions)
+        response = await self._answered(self._stub.ListSessions(request))
+        return SessionList(tuple(map(_session, response.sessions)), response.num_found)
+
+    async def get(self, session_id: str) -> SessionInfo:
+        """Return one session."""
+        request = pb.GetSessionRequest(session_id=session_id)
+        return _session((await self._answered(self._stub.GetSession(request))).session)
+
+    async def cancel(self, session_id: str) -> SessionInfo:
+        """End a session, whoever owns it, and return it as it is then."""
+        request = pb.CancelSessionRequest(session_id=session_id)
+        return _session((await self._answered(self._stub.CancelSession(request))).session)
+
+    async def _answered(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            reason, message, metadata = error_reason(error)
+            raise CallFailedError(self._address, error.code().name, reason, message, metadata) from error
+
+
+@asynccontextmanager
+async def connect_to_sessions(address: str) -> AsyncIterator[Sessions]:
+    """Connect to the orchestrator at HOST:PORT inside a `with`; the first call finds out if it is there."""
+    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+        yield Sessions(address, channel)
+
+
+def _session(message: pb.SessionInfo) -> SessionInfo:
+    return SessionInfo(
+        message.session_id,
+        _STATUSES[message.status],
+        message.model,
+        message.epoch,
+        message.position,
+        message.num_prompt_tokens,
+        message.target.replica_id,
+        message.draft.replica_id,
+        message.orchestrator,
+        message.lease_seconds if message.HasField("lease_seconds") else None,
+        message.idle_seconds,
+        message.ttl_seconds,
+        message.digest,
+        message.sampling_json,
+    )

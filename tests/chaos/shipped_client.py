@@ -1,0 +1,70 @@
+"""The client that the project ships, which resumes by itself, as one more client of the suite."""
+
+import time
+from contextlib import aclosing
+
+from paceline.client.errors import CallFailedError, StreamGapError
+from paceline.client.generation import (
+    FinishReason,
+    GenerationRequest,
+    GenerationStarted,
+    GenerationSummary,
+    TokenChunk,
+)
+from paceline.client.resuming import ResumingOrchestrator
+from paceline.v1 import orchestrator_service_pb2 as pb
+from tests.chaos.job import Answer, Job
+from tests.chaos.record import Record
+
+_FINISH_REASONS = {
+    FinishReason.STOP: pb.FINISH_REASON_STOP,
+    FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
+    FinishReason.CONTEXT: pb.FINISH_REASON_CONTEXT,
+}
+
+
+class ShippedClient:
+    """Gets one job after the other answered; what must not be goes to the record."""
+
+    def __init__(self, orchestrators: ResumingOrchestrator, record: Record) -> None:
+        self._orchestrators = orchestrators
+        self._record = record
+
+    async def answer(self, job: Job, request: GenerationRequest) -> None:
+        """Get a job's request answered."""
+        try:
+            answer = await self._answer(request)
+        except (CallFailedError, StreamGapError) as error:
+            self._record.wrong.append(f"{job.name}, the shipped client: {error}")
+            return
+        if answer != job.answer:
+            self._record.wrong.append(f"{job.name}, the shipped client: {answer} instead of {job.answer}")
+
+    async def _answer(self, request: GenerationRequest) -> Answer:
+        ids: list[int] = []
+        texts: list[str] = []
+        last_event_at = time.monotonic()
+        longest_wait = 0.0
+        async with aclosing(self._orchestrators.generate(request)) as events:
+            async for event in events:
+                if isinstance(event, GenerationStarted):
+                    self._record.session_ids.add(event.session_id)
+                    continue
+                now = time.monotonic()
+                longest_wait, last_event_at = max(longest_wait, now - last_event_at), now
+                if isinstance(event, TokenChunk):
+                    ids += [token.id for token in event.tokens]
+                    texts.append(event.text)
+                else:
+                    self._note_end(event, len(ids), longest_wait)
+                    finish_reason = _FINISH_REASONS[event.finish_reason]
+                    return Answer(tuple(ids), "".join(texts), finish_reason, event.stop_text or "", ())
+        return Answer(tuple(ids), "".join(texts), pb.FINISH_REASON_UNSPECIFIED, "", ())
+
+    def _note_end(self, summary: GenerationSummary, num_tokens: int, longest_wait: float) -> None:
+        record = self._record
+        record.num_finished += 1
+        record.num_finished_by_shipped_clients += 1
+        record.num_tokens += num_tokens
+        record.waits.append(longest_wait)
+        record.degraded.update(summary.speculation.num_degraded_rounds)
