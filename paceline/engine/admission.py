@@ -39,7 +39,7 @@ class Admitted(NamedTuple):
 
     num_tokens: int  # ids of the sequence before anything is drawn
     num_drawn: int  # ids to draw, cut at the context's end
-    num_cached_tokens: int  # tokens whose KV was found in shared blocks, or came from the sequence's source
+    num_cached_tokens: int  # of the work's ids, those whose KV was there already
 
 
 class _Reuse(NamedTuple):
@@ -91,21 +91,20 @@ def plan_admission(
     return AdmissionPlan(token_ids, num_drawn, num_blocks, reuse, evicted)
 
 
-def carry_out(plan: AdmissionPlan, sequence: Sequence, pool: BlockPool, copy_block: CopyBlock) -> Admitted:
+def carry_out(plan: AdmissionPlan, work: Work, pool: BlockPool, copy_block: CopyBlock) -> Admitted:
     """Give a work's sequence its ids and blocks; nothing else may have changed since it was planned."""
-    reuse = plan.reuse
+    reuse, sequence, position = plan.reuse, work.sequence, work.position
     for block in reuse.found:
         pool.share(block)
     for idle in plan.evicted:
         idle.evict()
-    num_cached = min(sequence.num_inherited, reuse.num_kept) + len(reuse.found) * pool.block_size
-    sequence.num_inherited = 0
     sequence.truncate(reuse.num_kept)
     sequence.token_ids = plan.token_ids
     sequence.adopt(reuse.found, reuse.keys)
     sequence.make_last_block_writable(copy_block)
     sequence.blocks += [pool.allocate() for _ in range(plan.num_blocks - len(sequence.blocks))]
-    return Admitted(len(plan.token_ids), plan.num_drawn, num_cached)
+    num_ready = reuse.num_kept + len(reuse.found) * pool.block_size
+    return Admitted(len(plan.token_ids), plan.num_drawn, max(0, num_ready - position))
 
 
 def _check(work: Work, limits: Limits) -> int:

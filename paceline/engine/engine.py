@@ -336,7 +336,7 @@ class Engine:
             return
         if not handle.future.set_running_or_notify_cancel():
             return
-        admitted = carry_out(plan, sequence, self._pool, self._runner.copy_block)
+        admitted = carry_out(plan, work, self._pool, self._runner.copy_block)
         sequence.last_step = self._num_steps  # it waits from now on
         if not sequence.is_live:
             self._num_admissions += 1

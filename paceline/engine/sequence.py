@@ -18,7 +18,6 @@ class Sequence:
         last_step: Number of the scheduler's step that served it last, or that ran before its work was admitted.
         admission: Number of the admission since which its works have kept KV here; 0 where there is none.
         idle_since: When its last work ended, on the monotonic clock; 0 where none has.
-        num_inherited: Tokens whose KV came from another sequence and has not been counted as cached yet.
         is_closed: Its blocks are gone for good.
     """
 
@@ -31,7 +30,6 @@ class Sequence:
         self.last_step = 0
         self.admission = 0
         self.idle_since = 0.0
-        self.num_inherited = 0
         self.is_closed = False
 
     @property
@@ -82,7 +80,7 @@ class Sequence:
         """
         assert not self.blocks
         self.token_ids = list(source.token_ids)
-        self.num_computed = self.num_inherited = source.num_computed
+        self.num_computed = source.num_computed
         self.last_step = source.last_step
         size = self._pool.block_size
         self.blocks = source.blocks[: -(-self.num_computed // size)]

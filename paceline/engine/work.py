@@ -64,7 +64,7 @@ class WorkTiming(NamedTuple):
     compute_ns: int  # from then until the last pass that served the work had ended
     num_steps: int  # forward passes
     batch_rows: int  # rows of all sequences in the last pass
-    num_cached_tokens: int  # tokens whose KV was shared instead of computed
+    num_cached_tokens: int  # of the work's ids, those whose KV was there already
 
 
 class WorkResult(NamedTuple):

@@ -118,7 +118,7 @@ def _options(config: ServiceConfig) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 1000 * _KEEPALIVE_SECONDS),
         ("grpc.keepalive_timeout_ms", 1000 * _KEEPALIVE_TIMEOUT_SECONDS),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000 * _FASTEST_CLIENT_KEEPALIVE_SECONDS),
+        ("grpc.http2.min_ping_interval_without_data_ms", 1000 * _FASTEST_CLIENT_KEEPALIVE_SECONDS),
         # Two processes on one port would share its calls unnoticed.
         ("grpc.so_reuseport", 0),
     ]

@@ -327,7 +327,9 @@ class RoundTiming(_message.Message):
     batch_rows: _builtins.int
     """Rows of all sessions in the last of those passes."""
     num_cached_tokens: _builtins.int
-    """Tokens of `committed_ids` whose KV was found in shared blocks instead of computed."""
+    """Tokens of `committed_ids` whose KV was there already: the session's own, of the session that it is a fork of, or
+    found in blocks of the same content.
+    """
     def __init__(
         self,
         *,

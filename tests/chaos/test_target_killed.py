@@ -1,12 +1,15 @@
 """SIGKILL of the target in mid-generation: the stream goes on at another replica, with the same text."""
 
+import asyncio
 import time
 from pathlib import Path
 
+import grpc.aio
 import pytest
 
 from paceline.client.messages import request_message
 from paceline.v1 import orchestrator_service_pb2 as pb
+from paceline.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from tests.chaos.aftermath import owner_of
 from tests.chaos.cluster import ChaosCluster, ClusterSettings, chaos_cluster
 from tests.chaos.job import Job, long_job
@@ -17,7 +20,7 @@ from tests.chaos.transcript import Transcript
 from tests.chaos.undisturbed import answered
 
 NUM_TOKENS_BEFORE = 40
-JOB = long_job("a long answer", "the line of riders")
+POLL_SECONDS = 0.05
 
 
 async def kill_in_mid_generation(cluster: ChaosCluster, job: Job) -> tuple[float, pb.RecoverySummary]:
@@ -37,19 +40,30 @@ async def kill_in_mid_generation(cluster: ChaosCluster, job: Job) -> tuple[float
     assert transcript.answer() == job.answer
     assert transcript.summary is not None
     await cluster.nodes[victim].start()
-    await cluster.until_ready()
+    await until_both_targets_are_known(cluster)
     return max(waits), transcript.summary.recovery
+
+
+async def until_both_targets_are_known(cluster: ChaosCluster) -> None:
+    """Wait until the orchestrator is connected to both; else the next pause would be that of a lone target's start."""
+    async with grpc.aio.insecure_channel(cluster.orchestrator_addresses[0]) as channel:
+        stub = OrchestratorServiceStub(channel)
+        request = pb.OrchestratorServiceGetModelRequest()
+        while len((await stub.GetModel(request)).target_replicas) < 2:  # noqa: ASYNC110, it is another process
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def kill_repeatedly(directory: Path, num_repeats: int) -> None:
     async with chaos_cluster(ClusterSettings(Topology(2, 1, 1), has_liar=False), directory) as cluster:
-        (job,) = await answered(cluster, [JOB])
-        found = [await kill_in_mid_generation(cluster, job) for _ in range(num_repeats)]
+        # Different ones, of which no cache knows anything but the target that has computed the answer before.
+        asked = [
+            long_job(f"answer {number}", f"{number}: the line of riders") for number in range(num_repeats)
+        ]
+        found = [await kill_in_mid_generation(cluster, job) for job in await answered(cluster, asked)]
     for node in cluster.nodes.values():
         assert not node.failures
     recoveries = [recovery for _, recovery in found]
     assert all(sum(one.num_failovers.values()) == 1 for one in recoveries)
-    assert all(one.num_rebuilt_tokens >= NUM_TOKENS_BEFORE for one in recoveries)
     print(
         f"\npause after SIGKILL of the target, {num_repeats} times: {Spread.of([pause for pause, _ in found])}"
     )

@@ -12,12 +12,12 @@ import pytest
 
 from paceline.client.completion import Completion
 from paceline.client.generation import (
-    Drafter,
     GenerationRequest,
     PromptIds,
     Sampling,
     Speculation,
     SpeculationMode,
+    TokenOrigin,
 )
 from paceline.client.orchestrator import Orchestrator, connect
 from paceline.sampling.parameters import SamplingParameters, Verification
@@ -31,6 +31,7 @@ PROMPT = tuple(b"to be or not")
 # The round that computes the prompt chooses the first token without a draft, the next one judges the second, and the
 # fifth is of a later round. The last token of a text is never drafted, so there is one more.
 TESTED_TOKENS = (1, 2, 5)
+DRAFTED_TOKENS = (2, 5)
 NUM_TOKENS = max(TESTED_TOKENS) + 1
 NUM_DRAFT_TOKENS = 2
 NUM_DRAWS = 20_000
@@ -45,9 +46,9 @@ SAMPLINGS = {
 DRAFTS = ("good", "random", "adversarial")
 # Choices of one request are sessions of their own, and cost less than as many requests.
 NUM_CHOICES = 16
-NUM_REQUESTS_AT_ONCE = 8
+NUM_REQUESTS_AT_ONCE = 3
 SETTINGS = {
-    # Every round is to have a draft.
+    # Every round is to have its draft, however late that comes where a machine is busy with other things.
     "PACELINE_ORCHESTRATOR_DRAFT_PATIENCE_SECONDS": "60",
     "PACELINE_DRAFT_MAX_ROWS_PER_STEP": "512",
     "PACELINE_TARGET_MAX_ROWS_PER_STEP": "512",
@@ -55,11 +56,23 @@ SETTINGS = {
 
 
 class Found(NamedTuple):
-    """How well the tokens of each tested place fit, and what the draft had to do with them."""
+    """How well the tokens at a place fit, and where they came from."""
 
-    fits: dict[int, Fit]
-    acceptance: float  # share of draft tokens
-    share_of_late: float  # of the rounds that were to have a draft: those for which it came too late
+    fit: Fit
+    origins: Counter[TokenOrigin]
+
+    @property
+    def num_judged(self) -> int:
+        """Tokens of rounds that had a draft; what the others are like tells nothing of drafts."""
+        return self.fit.num_draws - self.origins[TokenOrigin.TARGET]
+
+    def describe(self) -> str:
+        """What was found, in a line."""
+        fit, origins = self.fit, ", ".join(f"{num} {origin}" for origin, num in sorted(self.origins.items()))
+        return (
+            f"{fit.num_draws} draws ({origins}), p = {fit.p_value:.3f}, total variation {fit.total_variation:.4f} "
+            f"(noise {fit.noise:.4f}, limit {fit.limit:.4f})"
+        )
 
 
 @pytest.fixture(scope="module", params=DRAFTS)
@@ -133,25 +146,20 @@ async def check_fits(
     sampling: Sampling,
     verification: Verification,
     seeds: range,
-) -> Found:
+) -> dict[int, Found]:
+    """Require the tokens of each tested place to fit, and return what was found."""
     async with connect(cluster.address) as orchestrator:
         completions = await draw(orchestrator, sampling, verification, seeds)
     draws = [one.token_ids for one in completions]
-    fits = {place: fit_of_token(place, draws, sampling, contexts) for place in TESTED_TOKENS}
-    assert all(one.is_good for one in fits.values()), fits
-    speculations = [one.summary.speculation for one in completions]
-    num_late = Counter[str]()
-    for one in speculations:
-        num_late.update(one.num_degraded_rounds)
-    # A machine that is busy with other things makes drafts late; nothing else may be amiss.
-    assert num_late.keys() <= {"DRAFT_LATE", "NO_DRAFT_REPLICA"}
-    num_drafted = sum(one.num_rounds_by_drafter.get(Drafter.MODEL, 0) for one in speculations)
-    num_draft_tokens = sum(one.num_draft_tokens for one in speculations)
-    return Found(
-        fits,
-        sum(one.num_accepted_tokens for one in speculations) / num_draft_tokens,
-        num_late.total() / (num_late.total() + num_drafted),
-    )
+    found = {
+        place: Found(
+            fit_of_token(place, draws, sampling, contexts),
+            Counter(one.tokens[place - 1].origin for one in completions),
+        )
+        for place in TESTED_TOKENS
+    }
+    assert all(one.fit.is_good for one in found.values()), found
+    return found
 
 
 @pytest.mark.parametrize("verification", Verification)
@@ -179,19 +187,10 @@ async def test_twenty_thousand_tokens_have_the_targets_distribution(
     )
     seeds = range(first_seed, first_seed + NUM_DRAWS)
     found = await check_fits(cluster, contexts, SAMPLINGS[name], verification, seeds)
-    assert found.share_of_late < 0.1, (
-        "the draft is to have a part in what is tested; run this on an idle machine"
-    )
     with capsys.disabled():
-        print(
-            f"\n{name}, {verification}, {draft} draft: {found.acceptance:.1%} of its tokens accepted, "
-            f"late for {found.share_of_late:.1%} of rounds"
-        )
-        for place, one in found.fits.items():
-            print(
-                f"token {place}: {one.num_draws} draws, p = {one.p_value:.3f}, "
-                f"total variation {one.total_variation:.4f} (noise {one.noise:.4f}, limit {one.limit:.4f})"
-            )
+        for place, one in found.items():
+            print(f"\n{name}, {verification}, {draft} draft, token {place}: {one.describe()}", end="")
+    assert all(found[place].num_judged > NUM_DRAWS / 2 for place in DRAFTED_TOKENS), "use an idle machine"
 
 
 async def test_the_same_seed_gives_the_same_tokens_with_any_draft_and_any_length(
