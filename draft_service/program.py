@@ -6,7 +6,7 @@ from functools import partial
 from draft_service.config import DraftConfig
 from draft_service.servicer import DraftServicer
 from draft_service.session import DraftSession
-from paceline.serving.model_host import hosting
+from paceline.serving.model_host import hosting, serve_while_it_computes
 from paceline.serving.replica import Replica
 from paceline.serving.server import Service, ServiceServer
 from paceline.serving.session_host import SessionHost
@@ -31,4 +31,4 @@ async def serve(config: DraftConfig) -> None:
         hosting(config) as model,
         host.using(model),
     ):
-        await server.serve()
+        await serve_while_it_computes(server, model.engine)

@@ -164,6 +164,8 @@ class Generation:
         if not self._ownership.is_claimed:
             await self.claim()
         yield self._started()
+        if self._is_closed:  # the client vanished just now
+            return
         with ExitStack() as stack:
             stack.enter_context(self._surroundings.leases.holding(self._session, self._lose))
             self._rounds = asyncio.create_task(self._run_rounds())

@@ -62,6 +62,7 @@ class Ownership:
         self._digester = PrefixDigester()
         self._commits = CommitLine(self._commit_patiently, settings.max_uncommitted_rounds)
         self._owners: SessionOwners | None = None
+        self._is_acknowledged = False
         self._is_lost = False
         self._num_committed = len(session.ids)
         self.num_restored = 0
@@ -69,16 +70,19 @@ class Ownership:
     @property
     def is_claimed(self) -> bool:
         """Whether the session is this process' own."""
-        return self._owners is not None and not self._is_lost
+        return self._is_acknowledged and not self._is_lost
 
     async def claim(self, owners: SessionOwners) -> None:
         """Make the session, or take it over; raises SessionMovedError where it is no longer as it was read."""
         taken = self._task.start.taken
         if taken is None:
+            self._owners = (
+                owners  # a call that is cancelled while it waits may have made the session all the same
+            )
             await self._create(owners)
         else:
             await self._take(taken, owners)
-        self._owners = owners
+        self._owners, self._is_acknowledged = owners, True
 
     async def hand_over(self, owners: SessionOwners, at_least_epoch: int = 0) -> None:
         """Go on with other caches under an epoch above `at_least_epoch`; what is on its way to Redis comes first."""
@@ -105,7 +109,7 @@ class Ownership:
     async def close(self, status: SessionStatus | None) -> None:
         """Give up what has not been committed, and mark the session; None leaves it as it is."""
         await self._commits.close()
-        if status is None or not self.is_claimed:
+        if status is None or self._owners is None or self._is_lost:
             return
         session = self._session
         try:
@@ -118,7 +122,8 @@ class Ownership:
         try:
             await self._store.finish(session.session_id, session.epoch, status)
         except SessionLostError:
-            await self._restore(self._num_committed, status)
+            if self._is_acknowledged:
+                await self._restore(self._num_committed, status)
 
     async def _create(self, owners: SessionOwners) -> None:
         session, num_prompt_ids = self._session, len(self._task.prompt_ids)

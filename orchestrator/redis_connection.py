@@ -1,5 +1,6 @@
 """A client of Redis for each way in which it can be deployed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -90,7 +91,10 @@ async def _master_client(
 
 
 class unavailable_if_redis_fails:  # noqa: N801, a block reads best in lower case
-    """Turns whatever Redis or its client raises into SessionStoreUnavailableError."""
+    """Turns whatever Redis or its client raises into SessionStoreUnavailableError, and loses no cancellation.
+
+    redis-py sends through `asyncio.wait_for`, which on Python 3.11 swallows one that comes just when it is done.
+    """
 
     def __enter__(self) -> None:
         pass
@@ -100,3 +104,6 @@ class unavailable_if_redis_fails:  # noqa: N801, a block reads best in lower cas
             cause = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
             message = f"the session store does not answer ({cause}); try again later"
             raise SessionStoreUnavailableError(message) from error
+        task = asyncio.current_task()
+        if error is None and task is not None and task.cancelling():
+            raise asyncio.CancelledError

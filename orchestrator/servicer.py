@@ -10,7 +10,7 @@ import grpc.aio
 from orchestrator.choices import Choices
 from orchestrator.closings import Closings
 from orchestrator.continuations import ContinuationReader
-from orchestrator.errors import NoTargetReplicaError
+from orchestrator.errors import NoTargetReplicaError, SessionStoreUnavailableError
 from orchestrator.event_messages import event_message
 from orchestrator.generation import Generation, Surroundings
 from orchestrator.generation_task import GenerationTask
@@ -66,6 +66,10 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
         received_at = time.monotonic()
         if self._draining.is_set():
             raise draining_error()
+        if self._surroundings.signer.key is None:
+            raise SessionStoreUnavailableError(
+                "the orchestrator is starting and waits for Redis; try again soon"
+            )
         choices, places = await self._begin(request, received_at)
         # A client that vanishes while a chunk is on its way to it does not wake this generator at once.
         context.add_done_callback(lambda _: self._start_closing(choices, places))  # pyright: ignore[reportArgumentType]

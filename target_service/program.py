@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from paceline.serving.model_host import hosting
+from paceline.serving.model_host import hosting, serve_while_it_computes
 from paceline.serving.replica import Replica
 from paceline.serving.server import Service, ServiceServer
 from paceline.serving.session import Session
@@ -31,4 +31,4 @@ async def serve(config: TargetConfig) -> None:
         hosting(config) as model,
         host.using(model),
     ):
-        await server.serve()
+        await serve_while_it_computes(server, model.engine)

@@ -5,10 +5,16 @@ from typing import Protocol
 from paceline.engine.progress import EngineProgress
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle
+from paceline.errors import PacelineError
 
 
 class ModelEngine(Protocol):
     """The part of `paceline.engine.engine.Engine` that serves sessions. Every method may be called anywhere."""
+
+    @property
+    def failure(self) -> PacelineError | None:
+        """What ended the engine; None while it serves."""
+        ...
 
     def open_sequence(self) -> Sequence:
         """Return an empty sequence."""

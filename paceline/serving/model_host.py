@@ -17,7 +17,10 @@ from paceline.models.tokenizer import Tokenizer
 from paceline.sampling.structure import StructureCompiler
 from paceline.serving.config import MIB, ModelServiceConfig, prepared_directory, usable_cores
 from paceline.serving.model_engine import ModelEngine
+from paceline.serving.server import ServiceServer
 from paceline.v1 import model_pb2
+
+_FAILURE_POLL_SECONDS = 0.2
 
 _log = structlog.get_logger()
 
@@ -74,6 +77,28 @@ async def hosting(config: ModelServiceConfig) -> AsyncIterator[HostedModel]:
         yield HostedModel(engine, engine.info, vocabulary_sha256, structures)
     finally:
         await _close(engine, config.closing_seconds / 2)
+
+
+async def serve_while_it_computes(server: ServiceServer, engine: ModelEngine) -> None:
+    """Serve until a stop is requested, or until a pass fails: the cache cannot be trusted then, and the process ends.
+
+    What waits is answered first. Raises EngineFailedError.
+    """
+    watching = asyncio.create_task(_stop_on_failure(server, engine))
+    try:
+        await server.serve()
+    finally:
+        watching.cancel()
+    if engine.failure is not None:
+        raise engine.failure
+
+
+async def _stop_on_failure(server: ServiceServer, engine: ModelEngine) -> None:
+    while True:
+        if (failure := engine.failure) is not None:
+            _log.error("engine_failed", message=failure.message)
+            return server.request_stop()
+        await asyncio.sleep(_FAILURE_POLL_SECONDS)
 
 
 async def _close(engine: Engine, timeout_seconds: float) -> None:

@@ -88,13 +88,13 @@ class Link:
         late: deque[tuple[float, bytes]] = deque()
         has_late = asyncio.Event()
         writing = asyncio.ensure_future(self._write_late(late, has_late, writer))
+        read: asyncio.Future[bytes] | None = None
         try:
             while True:
                 await self._is_open.wait()
                 read = asyncio.ensure_future(reader.read(_CHUNK_BYTES))
                 await asyncio.wait((read, writing), return_when=asyncio.FIRST_COMPLETED)
                 if writing.done():
-                    _drop(read)
                     return await writing
                 chunk = await read
                 late.append((asyncio.get_running_loop().time() + self._delay_seconds, chunk))
@@ -102,7 +102,9 @@ class Link:
                 if not chunk:
                     return await writing
         finally:
-            _drop(writing)
+            for one in (read, writing):
+                if one is not None:
+                    _drop(one)
 
     async def _write_late(
         self, late: deque[tuple[float, bytes]], has_late: asyncio.Event, writer: asyncio.StreamWriter

@@ -56,7 +56,7 @@ def test_a_stream_that_is_resumed_adds_up_to_the_answer():
         ([chunk(6, 8)], "at position 6 instead of 5"),
         ([chunk(5, 7), chunk(5, 7)], "at position 5 instead of 6"),
         ([chunk(5, 7), started(5)], "resumed at position 5 instead of 6"),
-        ([chunk(5, 9)], "ids"),
+        ([chunk(5, 9)], "log-probability"),
         ([chunk(5)], "without tokens"),
         ([chunk(5, 7, 8, 9, text="abd"), summary()], "text"),
         ([chunk(5, 7, 8, text="ab"), summary(2)], "ids"),

@@ -28,7 +28,9 @@ QUESTIONS = ("What was the first number?", "And the last one?", "Thank you.")
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    with running_cluster(tmp_path_factory.mktemp("up"), "--pair", "tiny", "--target-replicas", "2") as cluster:
+    with running_cluster(
+        tmp_path_factory.mktemp("up"), "--pair", "tiny", "--target-replicas", "2"
+    ) as cluster:
         yield cluster
 
 

@@ -56,6 +56,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.info = INFO
+        self.failure: PacelineError | None = None
         self.works: list[Work] = []
         self.open_sequences: list[Sequence] = []
         self.forked: list[Sequence] = []
