@@ -7,7 +7,7 @@ _WEIGHT = 0.25
 _FEWEST_ANSWERS = 8  # before them the expectation says little
 _EXPECTATIONS = 4.0
 _DEVIATIONS = 8.0
-_SHORTEST_PATIENCE_SECONDS = 0.25
+_SHORTEST_PATIENCE_SECONDS = 0.5  # a machine that is busy for a moment is no slow draft
 
 
 @dataclass

@@ -32,7 +32,7 @@ def test_the_patience_is_longer_with_a_draft_whose_answers_vary():
 
 def test_the_patience_stays_between_its_bounds():
     quick = clock_of(*[(6, 0.006)] * 8)
-    assert quick.patience_seconds(6, 2.0) == 0.25
+    assert quick.patience_seconds(6, 2.0) == 0.5
     assert quick.patience_seconds(6, 0.05) == 0.05, "the configured longest is never passed"
     assert clock_of(*[(6, 60.0)] * 8).patience_seconds(6, 2.0) == 2.0
 
