@@ -24,7 +24,10 @@ class Handover:
     @contextmanager
     def watching(self, choices: Choices) -> Iterator[None]:
         """Interrupt choices, if it comes to it, for as long as the block runs."""
-        self._watch = self._watch or asyncio.create_task(self._run())
+        if (
+            self._watch is None or self._watch.done()
+        ):  # it is done where a call was admitted just before the end
+            self._watch = asyncio.create_task(self._run())
         self._running.add(choices)
         try:
             yield
