@@ -3,6 +3,7 @@
 import json
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import asdict
 from time import monotonic
 
@@ -12,6 +13,7 @@ from paceline.client.generation import (
     GenerationEvent,
     GenerationStarted,
     GenerationSummary,
+    RecoverySummary,
     SpeculationSummary,
     TokenChunk,
 )
@@ -107,10 +109,23 @@ def describe_summary(summary: GenerationSummary) -> str:
     """
     usage, timing = summary.usage, summary.timing
     speed = f"{usage.num_completion_tokens} tokens in {timing.total_seconds:.1f} s"
-    if timing.time_per_output_token_seconds:
+    if timing.time_per_output_token_seconds and summary.speculation.num_rounds:
         speed += f", {1 / timing.time_per_output_token_seconds:.1f} tok/s"
     speed += f" after a first token at {timing.time_to_first_token_seconds:.2f} s"
-    return "; ".join((speed, _describe_rounds(summary.speculation), f"ended by {summary.finish_reason}"))
+    parts = (speed, _describe_rounds(summary.speculation), *_describe_recovery(summary.recovery))
+    return "; ".join((*parts, f"ended by {summary.finish_reason}"))
+
+
+def _describe_recovery(recovery: RecoverySummary) -> Iterator[str]:
+    """Yield what a disturbed generation lost and made good; nothing for an undisturbed one."""
+    if recovery.num_failovers:
+        seconds = recovery.detection_seconds + recovery.takeover_seconds + recovery.rebuild_seconds
+        moves = ", ".join(f"{number} x {reason}" for reason, number in recovery.num_failovers.items())
+        yield f"moved to another target ({moves}) in {seconds:.2f} s"
+    if recovery.num_replayed_tokens:
+        yield f"{recovery.num_replayed_tokens} tokens had been generated before"
+    if recovery.num_restored_records:
+        yield f"put back in Redis {recovery.num_restored_records} times"
 
 
 def _describe_rounds(speculation: SpeculationSummary) -> str:

@@ -75,7 +75,7 @@ def _ask(address: str | None, question: Callable[[Sessions], Awaitable[T]]) -> T
 
 def _table(sessions: Sequence[SessionInfo]) -> Table:
     table = Table(
-        "session",
+        Column("session", min_width=32, no_wrap=True),
         "status",
         Column("tokens", justify="right"),
         "target",
@@ -108,7 +108,5 @@ def _show(session: SessionInfo, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(session), indent=2))
         return
-    table = Table.grid(padding=(0, 2))
     for name, value in asdict(session).items():
-        table.add_row(name.replace("_", " "), "-" if value in (None, "") else str(value))
-    Console(highlight=False).print(table)
+        print(f"{name.replace('_', ' '):<18} {'-' if value in (None, '') else value}")
