@@ -9,13 +9,14 @@ from paceline.errors import PacelineError
 
 
 class Interrupted:
-    """Choices that only note what happens to them."""
+    """Choices that only note what happens to them; as with real ones, a second interruption changes nothing."""
 
     def __init__(self) -> None:
         self.by: asyncio.Future[PacelineError] = asyncio.get_running_loop().create_future()
 
     def interrupt(self, error: PacelineError) -> None:
-        self.by.set_result(error)
+        if not self.by.done():
+            self.by.set_result(error)
 
 
 def watched(handover: Handover, one: Interrupted):
