@@ -29,12 +29,8 @@ class CacheView:
             self._digester.digest(session.ids, position),
             tuple(session.ids[position:]),
             None if self._answered_epoch == session.epoch else session.sampling,
+            session.fork_of if self.known_length == 0 else "",
         )
-
-    @property
-    def fork_of(self) -> str:
-        """The session whose cache saves computing all ids; empty where there is none, or no need for it."""
-        return self._session.fork_of if self.known_length == 0 else ""
 
     def confirm(self, length: int) -> None:
         """Note that the replica has answered in this epoch, and that it holds the first `length` ids."""

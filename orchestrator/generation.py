@@ -45,6 +45,7 @@ from paceline.client.generation import (
 )
 from paceline.errors import PacelineError
 from paceline.models.tokenizer import Tokenizer
+from paceline.rounds import prefix_digest
 from paceline.serving.errors import StaleEpochError
 from paceline.serving.session_point import PrefixDigester
 
@@ -300,14 +301,14 @@ class Generation:
         self._finish = generated.finish
         ids.extend(generated.ids)
         self._round += 1
-        self._check_digest()
+        self._check_digest(generated)
         return generated
 
-    def _check_digest(self) -> None:
-        """See to it that what the client has, and Redis had lost, was generated again as it was."""
+    def _check_digest(self, generated: GeneratedRound) -> None:
+        """See to it, when the client's point is reached, that what Redis had lost was generated again as it was."""
         start, ids = self._task.start, self._session.ids
-        is_passed = start.digest is not None and len(ids) >= start.position
-        if is_passed and PrefixDigester().digest(ids, start.position) != start.digest:
+        is_reached = generated.position < start.position <= len(ids)
+        if start.digest is not None and is_reached and prefix_digest(ids[: start.position]) != start.digest:
             raise StaleRollbackTokenError(self._session.session_id, start.position)
 
     def _write_down(self, generated: GeneratedRound, verdict: Verdict) -> GeneratedRound:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from orchestrator.errors import SessionLostError, SessionStoreUnavailableError
+from orchestrator.errors import SessionStoreUnavailableError
 from orchestrator.session import Session
 from paceline.errors import PacelineError
 
@@ -68,8 +68,6 @@ class LeaseKeeper:
 
     def _lose(self, held: _Held, epoch: int, error: PacelineError) -> None:
         is_same = self._held.get(held.session.session_id) is held and held.session.epoch == epoch
-        # Else it has ended, or moved to a new epoch of our own, since it was asked for. What Redis has lost is no loss:
-        # the next commit puts it back.
-        if is_same and not isinstance(error, SessionLostError):
+        if is_same:  # else it has ended, or moved to a new epoch of our own, since it was asked for
             _log.warning("lease_lost", session_id=held.session.session_id, epoch=epoch, reason=error.reason)
             held.lose(error)

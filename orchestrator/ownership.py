@@ -25,6 +25,7 @@ from orchestrator.session_store import SessionStore
 from orchestrator.start import CommittedPoint, TakenSession
 from orchestrator.task_record import TaskRecord
 from paceline.errors import PacelineError
+from paceline.rounds import prefix_digest
 from paceline.serving.session_point import PrefixDigester
 
 _FIRST_PAUSE_SECONDS = 0.05
@@ -209,7 +210,7 @@ class Ownership:
             self._task.model,
             tuple(ids),
             len(self._task.prompt_ids),
-            PrefixDigester().digest(ids, num_ids),
+            prefix_digest(ids),
             session.sampling,
             owners,
             task=TaskRecord.of(self._task).write(),

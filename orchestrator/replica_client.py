@@ -123,7 +123,7 @@ class TargetClient(ReplicaClient[VerifyRound, Verdict]):
     def message(self, request: VerifyRound) -> target_service_pb2.VerifyRound:
         """VerifyRound."""
         return target_service_pb2.VerifyRound(
-            point=_point(request.point, request.fork_of),
+            point=_point(request.point),
             round=request.round,
             draft_ids=request.draft_ids,
             draft_distributions=request.draft_distributions,
@@ -177,7 +177,7 @@ class DraftClient(ReplicaClient[ProposalRequest, Proposal]):
     def message(self, request: ProposalRequest) -> draft_service_pb2.ProposalRequest:
         """ProposalRequest."""
         return draft_service_pb2.ProposalRequest(
-            point=_point(request.point, request.fork_of),
+            point=_point(request.point),
             round=request.round,
             num_draft_tokens=request.num_draft_tokens,
             max_ahead_tokens=request.max_ahead_tokens,
@@ -204,7 +204,7 @@ def _description(
     return ReplicaDescription(CacheOwner(replica.replica_id, replica.incarnation), response.model)
 
 
-def _point(point: SessionPoint, fork_of: str) -> round_pb2.SessionPoint:
+def _point(point: SessionPoint) -> round_pb2.SessionPoint:
     return round_pb2.SessionPoint(
         session_id=point.session_id,
         epoch=point.epoch,
@@ -212,7 +212,7 @@ def _point(point: SessionPoint, fork_of: str) -> round_pb2.SessionPoint:
         prefix_digest=point.prefix_digest,
         committed_ids=point.committed_ids,
         sampling=sampling_message(point.sampling) if point.sampling is not None else None,
-        fork_of=fork_of,
+        fork_of=point.fork_of,
     )
 
 

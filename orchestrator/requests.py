@@ -13,12 +13,12 @@ from orchestrator.start import Start
 from orchestrator.stopping import StopRules
 from orchestrator.transcript import StopTexts
 from paceline.client.generation import Drafter, SpeculationMode
-from paceline.engine.errors import TokenOutOfVocabularyError
 from paceline.errors import InvalidRequestError
 from paceline.models.chat_message import ChatMessage
 from paceline.models.tokenizer import Tokenizer
 from paceline.sampling.parameters import SamplingParameters
 from paceline.sampling.structure import StructureCompiler
+from paceline.serving.session_point import check_ids
 from paceline.v1 import model_pb2
 from paceline.v1 import orchestrator_service_pb2 as messages
 
@@ -144,7 +144,7 @@ class RequestReader:
                 ids = await self._chat_ids(request.chat, max_prompt_tokens)
             case "token_ids":
                 ids = request.token_ids.ids
-                _check_vocabulary(ids, target.vocabulary_size)
+                check_ids(ids, target.vocabulary_size)
             case _:
                 raise InvalidRequestError(
                     "no input is set; send a prompt, a chat or token_ids", field="input"
@@ -200,17 +200,6 @@ def _check_range(field: str, value: int, maximum: int) -> None:
     if not 1 <= value <= maximum:
         message = f"{field} is {value} and must be from 1 to {maximum}"
         raise InvalidRequestError(message, field=field, value=value, minimum=1, maximum=maximum)
-
-
-def _check_vocabulary(ids: Sequence[int], vocabulary_size: int) -> None:
-    highest = max(ids, default=0)
-    if highest >= vocabulary_size:
-        raise TokenOutOfVocabularyError(
-            f"token id {highest} is not in the vocabulary of {vocabulary_size} ids; "
-            "encode with the tokenizer of the served model",
-            token_id=highest,
-            vocabulary_size=vocabulary_size,
-        )
 
 
 def _too_long(what: str, max_prompt_tokens: int) -> PromptTooLongError:

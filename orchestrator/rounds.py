@@ -30,7 +30,6 @@ class VerifyRound:
     """Draft ids for the target to verify; none where it decodes alone.
 
     `draft_distributions` are the drafter's own bytes, one for each id, or none at all where it was certain of them.
-    `fork_of` is a session whose cache begins as this one's does; empty where there is none.
     """
 
     point: SessionPoint
@@ -38,7 +37,6 @@ class VerifyRound:
     draft_ids: Sequence[int]
     draft_distributions: Sequence[bytes] = ()
     with_prompt_logprobs: bool = False
-    fork_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +52,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ProposalRequest:
-    """A wish for draft tokens; with `num_draft_tokens` 0 the cache is only brought to the point.
-
-    `fork_of` is a session whose cache begins as this one's does; empty where there is none.
-    """
+    """A wish for draft tokens; with `num_draft_tokens` 0 the cache is only brought to the point."""
 
     point: SessionPoint
     round: int
     num_draft_tokens: int
     max_ahead_tokens: int
-    fork_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ class SessionDraft:
             return await replica.ask(self._request(cache, round_number, length))
 
     def _request(self, cache: CacheView, round_number: int, length: DraftLength) -> ProposalRequest:
-        return ProposalRequest(cache.point(), round_number, *length, cache.fork_of)
+        return ProposalRequest(cache.point(), round_number, *length)
 
     def _failed(self, reason: str, *, is_refusal: bool) -> NoProposal:
         """Note that there is no proposal; after a refusal this session asks no draft for a while."""

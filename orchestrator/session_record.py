@@ -1,27 +1,10 @@
 """A session as Redis holds it."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from orchestrator.start import CommittedPoint
+from paceline.client.session_status import SessionStatus
 from paceline.sampling.parameters import SamplingParameters
-
-
-class SessionStatus(StrEnum):
-    """Whether a session may still grow.
-
-    RUNNING: rounds run or, where the lease has run out, its owner is gone and it can be resumed.
-    SUSPENDED: its client or its orchestrator has gone; it can be resumed.
-    FINISHED: it has come to its end; another turn can continue it.
-    FAILED: an error ended it; it can be resumed.
-    CANCELLED: an operator has ended it; nothing continues it.
-    """
-
-    RUNNING = "running"
-    SUSPENDED = "suspended"
-    FINISHED = "finished"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)

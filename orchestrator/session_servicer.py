@@ -3,8 +3,9 @@
 import grpc.aio
 
 from orchestrator.errors import SessionNotFoundError
-from orchestrator.session_record import CacheOwner, SessionOverview, SessionStatus
+from orchestrator.session_record import CacheOwner, SessionOverview
 from orchestrator.session_store import SessionStore
+from paceline.client.session_status import MESSAGE_OF_STATUS, STATUS_OF_MESSAGE, SessionStatus
 from paceline.errors import InvalidRequestError
 from paceline.serving.session_point import MAX_SESSION_ID_BYTES
 from paceline.v1 import session_service_pb2 as messages
@@ -12,14 +13,6 @@ from paceline.v1 import session_service_pb2_grpc
 
 DEFAULT_MAX_SESSIONS = 100
 MAX_SESSIONS = 10_000
-_STATUSES = {
-    SessionStatus.RUNNING: messages.SESSION_STATUS_RUNNING,
-    SessionStatus.FINISHED: messages.SESSION_STATUS_FINISHED,
-    SessionStatus.CANCELLED: messages.SESSION_STATUS_CANCELLED,
-    SessionStatus.FAILED: messages.SESSION_STATUS_FAILED,
-    SessionStatus.SUSPENDED: messages.SESSION_STATUS_SUSPENDED,
-}
-_STATUS_OF_MESSAGE = {message: status for status, message in _STATUSES.items()}
 
 
 class SessionServicer(session_service_pb2_grpc.SessionServiceServicer):
@@ -66,11 +59,11 @@ class SessionServicer(session_service_pb2_grpc.SessionServiceServicer):
 def _status_from(message: "messages.SessionStatus.ValueType") -> SessionStatus | None:
     if message == messages.SESSION_STATUS_UNSPECIFIED:
         return None
-    if message not in _STATUS_OF_MESSAGE:
+    if message not in STATUS_OF_MESSAGE:
         raise InvalidRequestError(
             f"status is {message}, which this version does not know", field="status", value=message
         )
-    return _STATUS_OF_MESSAGE[message]
+    return STATUS_OF_MESSAGE[message]
 
 
 def _check_session_id(session_id: str) -> None:
@@ -89,7 +82,7 @@ def _found(session_id: str, overview: SessionOverview | None) -> messages.Sessio
 def _session_message(session: SessionOverview) -> messages.SessionInfo:
     return messages.SessionInfo(
         session_id=session.session_id,
-        status=_STATUSES[session.status],
+        status=MESSAGE_OF_STATUS[session.status],
         model=session.model,
         epoch=session.epoch,
         position=session.position,

@@ -151,7 +151,7 @@ class SessionTarget:
         assert replica is not None, "bind comes first"
         drafts = (proposal.draft_ids, proposal.draft_distributions) if proposal is not None else ((), ())
         point = self._cache.point()
-        round_ = VerifyRound(point, round_number, *drafts, with_prompt_logprobs, self._cache.fork_of)
+        round_ = VerifyRound(point, round_number, *drafts, with_prompt_logprobs)
         self._asked_at, self._epoch = time.monotonic(), self._session.epoch
         self._check_process(replica)
         return await replica.ask(round_, self._settings.deadline_seconds)

@@ -1,8 +1,12 @@
 """What a client meets."""
 
 from collections.abc import Mapping
+from typing import Self
+
+import grpc.aio
 
 from paceline.errors import PacelineError
+from paceline.serving.status import error_reason
 
 
 class CallFailedError(PacelineError):
@@ -18,6 +22,12 @@ class CallFailedError(PacelineError):
         self.call_reason = reason
         self.metadata = dict(metadata)
         super().__init__(_sentence(address, reason, message), code=code, metadata=self.metadata)
+
+    @classmethod
+    def of(cls, address: str, error: grpc.aio.AioRpcError) -> Self:
+        """Return what a failed call to an address comes to."""
+        reason, message, metadata = error_reason(error)
+        return cls(address, error.code().name, reason, message, metadata)
 
 
 class StreamGapError(PacelineError):

@@ -10,7 +10,6 @@ from paceline.client.errors import CallFailedError
 from paceline.client.generation import GenerationEvent, GenerationRequest
 from paceline.client.messages import event_of, request_message, served_models_of
 from paceline.client.served_model import ServedModels
-from paceline.serving.status import error_reason
 from paceline.v1 import orchestrator_service_pb2 as pb
 from paceline.v1 import orchestrator_service_pb2_grpc as pb_grpc
 
@@ -47,7 +46,7 @@ class Orchestrator:
                 if event is not None:
                     yield event
         except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
+            raise CallFailedError.of(self._address, error) from error
         finally:
             call.cancel()
 
@@ -68,12 +67,8 @@ class Orchestrator:
         try:
             response = await self._stub.GetModel(pb.OrchestratorServiceGetModelRequest())
         except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
+            raise CallFailedError.of(self._address, error) from error
         return served_models_of(response)
-
-    def _failure(self, error: grpc.aio.AioRpcError) -> CallFailedError:
-        reason, message, metadata = error_reason(error)
-        return CallFailedError(self._address, error.code().name, reason, message, metadata)
 
 
 @asynccontextmanager

@@ -3,38 +3,17 @@
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 import grpc.aio
 
 from paceline.client.errors import CallFailedError
 from paceline.client.orchestrator import CHANNEL_OPTIONS
-from paceline.serving.status import error_reason
+from paceline.client.session_status import MESSAGE_OF_STATUS, STATUS_OF_MESSAGE, SessionStatus
 from paceline.v1 import session_service_pb2 as pb
 from paceline.v1 import session_service_pb2_grpc as pb_grpc
 
 T = TypeVar("T")
-
-
-class SessionStatus(StrEnum):
-    """Whether a session may still grow."""
-
-    RUNNING = "running"
-    FINISHED = "finished"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    SUSPENDED = "suspended"
-
-
-_STATUSES = {
-    pb.SESSION_STATUS_RUNNING: SessionStatus.RUNNING,
-    pb.SESSION_STATUS_FINISHED: SessionStatus.FINISHED,
-    pb.SESSION_STATUS_CANCELLED: SessionStatus.CANCELLED,
-    pb.SESSION_STATUS_FAILED: SessionStatus.FAILED,
-    pb.SESSION_STATUS_SUSPENDED: SessionStatus.SUSPENDED,
-}
-_MESSAGE_OF_STATUS = {status: message for message, status in _STATUSES.items()}
 
 
 @dataclass(frozen=True)
@@ -74,7 +53,7 @@ class Sessions:
 
     async def list(self, status: SessionStatus | None = None, max_sessions: int | None = None) -> SessionList:
         """Return sessions, the latest change first."""
-        message = _MESSAGE_OF_STATUS[status] if status is not None else pb.SESSION_STATUS_UNSPECIFIED
+        message = MESSAGE_OF_STATUS[status] if status is not None else pb.SESSION_STATUS_UNSPECIFIED
         request = pb.ListSessionsRequest(status=message, max_sessions=max_sessions)
         response = await self._answered(self._stub.ListSessions(request))
         return SessionList(tuple(map(_session, response.sessions)), response.num_found)
@@ -93,8 +72,7 @@ class Sessions:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
-            reason, message, metadata = error_reason(error)
-            raise CallFailedError(self._address, error.code().name, reason, message, metadata) from error
+            raise CallFailedError.of(self._address, error) from error
 
 
 @asynccontextmanager
@@ -107,7 +85,7 @@ async def connect_to_sessions(address: str) -> AsyncIterator[Sessions]:
 def _session(message: pb.SessionInfo) -> SessionInfo:
     return SessionInfo(
         message.session_id,
-        _STATUSES[message.status],
+        STATUS_OF_MESSAGE[message.status],
         message.model,
         message.epoch,
         message.position,

@@ -1,6 +1,7 @@
 """Where a round starts, and whether a replica can start it there."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ def check_point(point: SessionPoint, vocabulary_size: int) -> None:
     check_ids(point.committed_ids, vocabulary_size)
 
 
-def check_ids(ids: tuple[int, ...], vocabulary_size: int) -> None:
+def check_ids(ids: Sequence[int], vocabulary_size: int) -> None:
     """Raise TokenOutOfVocabularyError for the highest id if it is not in the vocabulary."""
     highest = max(ids, default=0)
     if highest >= vocabulary_size:

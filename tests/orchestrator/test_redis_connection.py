@@ -7,7 +7,7 @@ import pytest
 from redis.crc import key_slot
 
 from orchestrator.errors import SessionStoreUnavailableError
-from orchestrator.session_record import SessionStatus
+from paceline.client.session_status import SessionStatus
 from orchestrator.session_store import SessionStore, StoreSettings
 from tests.orchestrator.redis_servers import (
     HOST,

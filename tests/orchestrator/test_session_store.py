@@ -11,7 +11,7 @@ from orchestrator.errors import (
     SessionMovedError,
     SessionStoreUnavailableError,
 )
-from orchestrator.session_record import SessionStatus
+from paceline.client.session_status import SessionStatus
 from orchestrator.session_store import SessionStore, StoreSettings
 from paceline.rounds import prefix_digest
 from paceline.serving.errors import StaleEpochError
