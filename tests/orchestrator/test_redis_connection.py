@@ -7,8 +7,8 @@ import pytest
 from redis.crc import key_slot
 
 from orchestrator.errors import SessionStoreUnavailableError
-from paceline.client.session_status import SessionStatus
 from orchestrator.session_store import SessionStore, StoreSettings
+from paceline.client.session_status import SessionStatus
 from tests.orchestrator.redis_servers import (
     HOST,
     PROGRAMS,

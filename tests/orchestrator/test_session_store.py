@@ -11,8 +11,8 @@ from orchestrator.errors import (
     SessionMovedError,
     SessionStoreUnavailableError,
 )
-from paceline.client.session_status import SessionStatus
 from orchestrator.session_store import SessionStore, StoreSettings
+from paceline.client.session_status import SessionStatus
 from paceline.rounds import prefix_digest
 from paceline.serving.errors import StaleEpochError
 from tests.orchestrator.redis_servers import PROGRAMS, Server, program_of, server
