@@ -33,16 +33,17 @@ class StructureRows:
     """The masks of one session's rows; one thread at a time may call it.
 
     It remembers which ids its matcher has consumed, so that a row costs only the ids that are new. Where a context
-    differs from them, the matcher is rolled back to what both have in common.
+    differs from them, it goes on from a copy that it kept the last time, and consumes what both have in common again:
+    each id twice at most, over all rounds. llguidance's own `rollback` (1.9.1) is not used: behind it, a mask may be
+    that of another context.
     """
 
     def __init__(self, start: LLMatcher, shape: RowShape, num_prompt_tokens: int) -> None:
         """`start` has consumed nothing, and is copied."""
         self._start = start
-        self._matcher = start.deep_copy()
         self._shape = shape
         self._num_prompt_tokens = num_prompt_tokens
-        self._consumed: list[int] = []  # never an end id, which a rollback would not count
+        self._restart()
 
     def __call__(self, position: int, context_token_ids: Sequence[int]) -> Allowed | None:
         """Return which ids may stand at `position`, or None where any may.
@@ -52,7 +53,7 @@ class StructureRows:
         or, which is logged, because the vocabulary lacks the bytes or a limit of llguidance is reached.
         """
         output_ids = list(context_token_ids[self._num_prompt_tokens : position])
-        new_ids = output_ids[self._roll_back_to(output_ids) :]
+        new_ids = output_ids[self._go_back_to(output_ids) :]
         if not self._shape.eos_ids.isdisjoint(new_ids):
             return self._only_end_ids()
         if not self._consume(new_ids):
@@ -68,15 +69,24 @@ class StructureRows:
             _log.warning("structure_ended_early", num_output_tokens=len(output_ids), reason=reason)
         return self._only_end_ids() if allowed is None else allowed
 
-    def _roll_back_to(self, output_ids: list[int]) -> int:
+    def _go_back_to(self, output_ids: list[int]) -> int:
         """Undo what is not a prefix of `output_ids`; return how many of them are left as consumed."""
         num_common = _num_common(self._consumed, output_ids)
-        num_surplus = len(self._consumed) - num_common
-        if self._matcher.is_error() or (num_surplus and not self._matcher.rollback(num_surplus)):
+        if self._matcher.is_error() or num_common < self._num_kept:
             self._restart()
-            return 0
-        del self._consumed[num_common:]
-        return num_common
+        elif num_common < len(self._consumed):
+            self._go_on_from_kept(output_ids[:num_common])
+        return len(self._consumed)
+
+    def _go_on_from_kept(self, output_ids: list[int]) -> None:
+        """Consume ids that were allowed before once more, behind those of the copy, and keep a new copy there."""
+        self._matcher = self._kept
+        del self._consumed[self._num_kept :]
+        self._consume(output_ids[self._num_kept :])
+        if self._matcher.is_error():
+            self._restart()
+        else:
+            self._kept, self._num_kept = self._matcher.deep_copy(), len(self._consumed)
 
     def _consume(self, new_ids: list[int]) -> bool:
         """Return whether the structure allows all of `new_ids`; those before the first that it does not are kept."""
@@ -86,7 +96,11 @@ class StructureRows:
 
     def _restart(self) -> None:
         self._matcher = self._start.deep_copy()
-        self._consumed.clear()
+        self._consumed: list[int] = []  # never an end id, which the matcher would not count
+        self._kept = (
+            self._start.deep_copy()
+        )  # what the matcher was when it had consumed the first `_num_kept` ids
+        self._num_kept = 0
 
     def _allowed(self) -> Allowed:
         bitmask = allocate_token_bitmask(1, self._shape.num_tokens)

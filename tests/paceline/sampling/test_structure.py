@@ -1,4 +1,5 @@
 import json
+import random
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -274,6 +275,27 @@ class TestRollback:
             seen = rows(len(context), context)
             fresh = compiled.rows(num_prompt_tokens)(len(context), context)
             assert same(seen, fresh)
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_refused_drafts_do_not_change_the_masks_of_later_rounds(
+        self, compiler: StructureCompiler, smollm2: Tokenizer, seed: int
+    ):
+        compiled = compiler.compile(json_schema({"type": "object"}))
+        output_ids = ids(
+            smollm2, '{ "name":"Ann", "creds":{"picture":{ "keys":[{"creds":["A b", "C d 32"]},{"x":[11]}]}}}'
+        )
+        dice, rows, num_committed = random.Random(seed), compiled.rows(0), 0
+        while num_committed < len(output_ids):
+            num_accepted = dice.randint(0, min(4, len(output_ids) - num_committed - 1))
+            context = output_ids[: num_committed + num_accepted]
+            for _ in range(dice.randint(0, 4)):  # drafts that the structure allows and the target refuses
+                allowed = compiled.rows(0)(len(context), context)
+                assert allowed is not None
+                context = [*context, int(dice.choice(np.flatnonzero(allowed)))]
+            for position in range(num_committed, len(context) + 1):
+                fresh = compiled.rows(0)(position, context)
+                assert same(rows(position, context), fresh), smollm2.decode(context[:position])
+            num_committed += num_accepted + 1
 
     def test_a_refused_token_lifts_the_mask_of_the_rows_behind_it_and_of_no_others(
         self, compiler: StructureCompiler, smollm2: Tokenizer
