@@ -8,7 +8,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from orchestrator.circuit_breaker import CircuitBreaker
@@ -167,8 +166,7 @@ class Generation:
         yield self._started()
         if self._is_closed:  # the client vanished just now
             return
-        with ExitStack() as stack:
-            stack.enter_context(self._surroundings.leases.holding(self._session, self._lose))
+        with self._surroundings.leases.holding(self._session, self._lose):
             self._rounds = asyncio.create_task(self._run_rounds())
             self._rounds.add_done_callback(self._end_outbox)
             async for chunk in self._outbox:

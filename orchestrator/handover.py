@@ -24,9 +24,8 @@ class Handover:
     @contextmanager
     def watching(self, choices: Choices) -> Iterator[None]:
         """Interrupt choices, if it comes to it, for as long as the block runs."""
-        if (
-            self._watch is None or self._watch.done()
-        ):  # it is done where a call was admitted just before the end
+        # It is done where a call was admitted just before the end.
+        if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._run())
         self._running.add(choices)
         try:
