@@ -1,12 +1,16 @@
 """Which weights and which precision: speed, memory and faithfulness of one model in every format, in one run.
 
-Each candidate is WEIGHTS:COMPUTE:KV, or WEIGHTS@SOURCE:COMPUTE:KV for the same model from another place (a directory
-that optimum-intel exported, say), and runs in a process of its own, pinned to the cores given. Faithfulness is
-measured against the first candidate, teacher-forced over the same text: how often the highest logit is the same
-token, the mean KL divergence (nats a token), and the perplexity of the text.
+Each candidate is WEIGHTS:COMPUTE:KV[:GROUP[:HEAD]]: GROUP is the activation group size, the device's own where it is
+left out, and HEAD exact or fast. WEIGHTS@SOURCE is the same model from another place (a directory that optimum-intel
+exported, say). Each is loaded and compared in a process of its own, pinned to the cores given; then all are timed in
+turn in one process, so that what else the machine does falls on all of them alike: their memory must fit.
+Faithfulness is measured against the first candidate, teacher-forced over the same text: how often the highest logit is
+the same token, the mean KL divergence (nats a token), and the perplexity of the text.
 
     python benchmarks/weights.py --model qwen2.5-coder-1.5b-instruct --cores 1 \
         --candidates f16:f32:f32,f16:bf16:bf16,int8:f32:f32,int8:bf16:bf16,int4:f32:f32
+    python benchmarks/weights.py --model qwen2.5-coder-0.5b-instruct --cores 0 \
+        --candidates int4:f32:f32:32,int4:f32:f32:128,int4:f32:f32:128:fast
 """
 
 import argparse
@@ -17,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence as Ids
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -27,6 +32,7 @@ import numpy as np
 from paceline.cli.benchmark.machine import this_machine, versions
 from paceline.cli.benchmark.prompt_set import read_prompts
 from paceline.engine.engine import Engine, EngineConfig
+from paceline.engine.runner import HeadKind
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Logits, TokenIds, Work
 from paceline.models.prepare import prepare
@@ -34,8 +40,10 @@ from paceline.models.tokenizer import Tokenizer
 
 CONTEXT_TOKENS = 256
 ROW_COUNTS = (1, 2, 4, 6, 9, 16)
-NUM_REPEATS = 9
 KV_CACHE_BYTES = 512 << 20
+TIMED_KV_CACHE_BYTES = 64 << 20
+# The child that times all candidates, instead of one of them.
+IN_TURN = "in-turn"
 
 
 @dataclass(frozen=True)
@@ -46,33 +54,70 @@ class Candidate:
     weights: str
     compute: str
     kv: str
+    group_size: int | None = None
+    head: HeadKind = "exact"
 
     @classmethod
     def parse(cls, text: str, model: str) -> "Candidate":
-        """Read WEIGHTS[@SOURCE]:COMPUTE:KV; the source is `model` where none is named."""
-        place, compute, kv = text.split(":")
+        """Read WEIGHTS[@SOURCE]:COMPUTE:KV[:GROUP[:HEAD]]; the source is `model` where none is named."""
+        place, compute, kv, *rest = text.split(":")
         weights, _, source = place.partition("@")
-        return cls(source or model, weights, compute, kv)
+        group_size = int(rest[0]) if rest else None
+        return cls(
+            source or model, weights, compute, kv, group_size, "fast" if rest[1:] == ["fast"] else "exact"
+        )
+
+    def load(self, num_threads: int, kv_cache_bytes: int = KV_CACHE_BYTES) -> Engine:
+        """Load it, prepared already or not."""
+        return Engine.load(
+            EngineConfig(
+                prepare(self.source, self.weights),
+                kv_cache_bytes,
+                num_threads,
+                compute_precision=self.compute,
+                kv_precision=self.kv,
+                activation_group_size=self.group_size,
+                head=self.head,
+                batch_invariant="prefer",
+                self_test="always",
+            )
+        )
 
 
 def main() -> None:
     """Measure all candidates and print a table, or be the child that measures one."""
     arguments = _arguments()
+    if arguments.one == IN_TURN:
+        print(json.dumps(time_in_turn(arguments)))
+        return
     if arguments.one:
         print(json.dumps(measure(arguments, Candidate.parse(arguments.one, arguments.model))))
         return
     print(f"command: python {' '.join(sys.argv)}")
     print(f"machine: {this_machine()}\nversions: {versions()}\ncores: {arguments.cores}")
-    columns = " | ".join(f"{rows} rows" for rows in ROW_COUNTS)
-    print(
-        f"| weights:compute:KV | prepare s | load s | MiB | {columns} | prefill tok/s | same top-1 | KL | ppl |"
-    )
-    print("|---" * (len(ROW_COUNTS) + 8) + "|")
+    print("| candidate | prepare s | load s | MiB | prefill tok/s | same top-1 | KL | ppl |")
+    print("|---" * 8 + "|")
     with tempfile.TemporaryDirectory() as folder:
         for candidate in arguments.candidates.split(","):
-            command = [sys.executable, *sys.argv, "--one", candidate, "--folder", folder]
-            child = subprocess.run(command, capture_output=True, text=True, check=False)
-            print(_row(candidate, child), flush=True)
+            print(_row(candidate, _child(candidate, folder)), flush=True)
+        timed = _child(IN_TURN, folder)
+    print(f"\n| candidate, ms | {' | '.join(f'{rows} rows' for rows in ROW_COUNTS)} |")
+    print("|---" * (len(ROW_COUNTS) + 1) + "|")
+    if timed.returncode:
+        print(f"| failed: {_reason(timed)} |")
+        return
+    for candidate, steps in json.loads(timed.stdout).items():
+        cells = [f"{middle:.1f} ({low:.1f}-{high:.1f})" for middle, low, high in steps.values()]
+        print(f"| {candidate} | {' | '.join(cells)} |")
+
+
+def _child(one: str, folder: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *sys.argv, "--one", one, "--folder", folder]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _reason(child: "subprocess.CompletedProcess[str]") -> str:
+    return (child.stderr.strip().splitlines() or [f"exit {child.returncode}"])[-1]
 
 
 def measure(arguments: argparse.Namespace, candidate: Candidate) -> dict[str, object]:
@@ -81,15 +126,7 @@ def measure(arguments: argparse.Namespace, candidate: Candidate) -> dict[str, ob
     started = monotonic()
     directory = prepare(candidate.source, candidate.weights)
     prepared = monotonic()
-    config = EngineConfig(
-        directory,
-        KV_CACHE_BYTES,
-        len(arguments.cores),
-        compute_precision=candidate.compute,
-        kv_precision=candidate.kv,
-        batch_invariant="prefer",
-    )
-    with Engine.load(config) as engine:
+    with candidate.load(len(arguments.cores)) as engine:
         loaded = monotonic()
         faithfulness, prefill = compare(engine, Tokenizer.load(directory), arguments)
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -97,7 +134,6 @@ def measure(arguments: argparse.Namespace, candidate: Candidate) -> dict[str, ob
             "prepare": prepared - started,
             "load": loaded - prepared,
             "mib": peak_mib,
-            "steps": {rows: time_step(engine, rows) for rows in ROW_COUNTS},
             "prefill": prefill,
             "invariance": engine.info.self_test.failed_checks
             or f"from {engine.info.self_test.min_rows} rows",
@@ -105,20 +141,43 @@ def measure(arguments: argparse.Namespace, candidate: Candidate) -> dict[str, ob
         }
 
 
-def time_step(engine: Engine, num_rows: int) -> list[float]:
-    """Return the median and the quartiles, in milliseconds, of a pass with `num_rows` rows of one sequence."""
+def time_in_turn(arguments: argparse.Namespace) -> dict[str, dict[int, list[float]]]:
+    """Return the median and the quartiles, in milliseconds, of a pass with so many rows of one sequence."""
+    os.sched_setaffinity(0, arguments.cores)
+    texts: list[str] = arguments.candidates.split(",")
+    times = {text: {rows: [] for rows in ROW_COUNTS} for text in texts}
+    with ExitStack() as stack:
+        engines = {
+            text: stack.enter_context(
+                Candidate.parse(text, arguments.model).load(len(arguments.cores), TIMED_KV_CACHE_BYTES)
+            )
+            for text in texts
+        }
+        sequences = {text: _sequence_with_context(engine) for text, engine in engines.items()}
+        for repeat in range(arguments.num_repeats + 1):
+            for text, engine in engines.items():
+                for num_rows in ROW_COUNTS:
+                    spent = _time_pass(engine, sequences[text], num_rows, repeat)
+                    times[text][num_rows] += [spent] if repeat else []
+    return {text: {rows: _spread(one) for rows, one in of_rows.items()} for text, of_rows in times.items()}
+
+
+def _sequence_with_context(engine: Engine) -> Sequence:
     sequence = engine.open_sequence()
-    context = np.arange(1000, 1000 + CONTEXT_TOKENS)
-    engine.submit(Work(sequence, 0, context)).future.result()
-    rows = np.arange(5000, 5000 + num_rows)
-    times: list[float] = []
-    for _ in range(NUM_REPEATS):
-        work = Work(sequence, CONTEXT_TOKENS, rows, num_selected=num_rows)
-        times.append(engine.submit(work).future.result().timing.compute_ns / 1e6)
-        rows = rows + 100  # other ids, so that nothing is reused
-    engine.close_sequence(sequence)
-    low, _, high = quantiles(times[1:], n=4)
-    return [median(times[1:]), low, high]
+    engine.submit(Work(sequence, 0, np.arange(1000, 1000 + CONTEXT_TOKENS))).future.result()
+    return sequence
+
+
+def _time_pass(engine: Engine, sequence: Sequence, num_rows: int, repeat: int) -> float:
+    # Other ids each time, so that nothing is reused.
+    rows = np.arange(num_rows) + 5000 + 100 * repeat
+    work = Work(sequence, CONTEXT_TOKENS, rows, num_selected=num_rows)
+    return engine.submit(work).future.result().timing.compute_ns / 1e6
+
+
+def _spread(times: list[float]) -> list[float]:
+    low, _, high = quantiles(times, n=4)
+    return [median(times), low, high]
 
 
 def compare(
@@ -160,15 +219,12 @@ def _log_probs(engine: Engine, sequence: Sequence, ids: TokenIds) -> Logits:
 
 def _row(candidate: str, child: "subprocess.CompletedProcess[str]") -> str:
     if child.returncode:
-        reason = child.stderr.strip().splitlines()[-1:] or [f"exit {child.returncode}"]
-        return f"| {candidate} | failed: {reason[0]} |"
+        return f"| {candidate} | failed: {_reason(child)} |"
     found = json.loads(child.stdout)
-    steps = [f"{middle:.1f} ({low:.1f}-{high:.1f})" for middle, low, high in found["steps"].values()]
     numbers = [
         f"{found['prepare']:.1f}",
         f"{found['load']:.1f}",
         str(found["mib"]),
-        *steps,
         f"{found['prefill']:.0f}",
     ]
     quality = [f"{found['same']:.4f}", f"{found['kl']:.5f}", f"{found['perplexity']:.3f}"]
@@ -180,11 +236,10 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True, help="a name of the catalogue or a GGUF file")
-    parser.add_argument(
-        "--candidates", required=True, help="WEIGHTS:COMPUTE:KV, with commas; the first is the truth"
-    )
+    parser.add_argument("--candidates", required=True, help="as above, with commas; the first is the truth")
     parser.add_argument("--cores", type=lambda text: [int(core) for core in text.split(",")], default=[0])
     parser.add_argument("--num-tokens", type=int, default=512, help="tokens of text that are compared")
+    parser.add_argument("--num-repeats", type=int, default=9, help="passes of each size that are timed")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--folder", default=".", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from paceline.serving.config import ModelServiceConfig
+from paceline.serving.config import ACTIVATION_GROUP_DESCRIPTION, ModelServiceConfig
 
 
 class DraftConfig(ModelServiceConfig):
@@ -22,3 +22,16 @@ class DraftConfig(ModelServiceConfig):
     weights: Annotated[
         Literal["f16", "int8", "int4"], Field(description="Format of the weights to serve.")
     ] = "int4"
+    max_guesses: Annotated[
+        int,
+        Field(
+            description="Other outcomes of rounds that all sessions together may be drafting behind at once; each is a "
+            "row more in a pass.",
+            ge=0,
+        ),
+    ] = 3
+    head: Annotated[
+        Literal["fast", "exact"],
+        Field(description="Logits in int4, where weights are int4, or in int8."),
+    ] = "fast"
+    activation_group_size: Annotated[int | None, Field(description=ACTIVATION_GROUP_DESCRIPTION, ge=0)] = 128

@@ -22,8 +22,8 @@ class DraftedIds:
     position are certain.
     """
 
-    def __init__(self) -> None:
-        self._base: list[int] = []  # ids up to the last that was given to the latest work
+    def __init__(self, known_ids: Sequence[int] = ()) -> None:
+        self._base = list(known_ids)  # ids up to the last that was given to the latest work
         self._latest: WorkHandle | None = None
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from draft_service.outlook import Outlooks, OutlookSelector
 from paceline.engine.work import Logits, TokenIds
 from paceline.sampling.parameters import SamplingParameters, Verification
 from paceline.sampling.processing import MaskRows
@@ -36,13 +37,19 @@ def has_distributions(sampling: SamplingParameters) -> bool:
     return sampling.verification is Verification.REJECTION and sampling.temperature > 0
 
 
+def can_guess(sampling: SamplingParameters) -> bool:
+    """Whether the draft can tell which id the target puts in a refused one's place.
+
+    With rejection that is drawn by noise of its own, and a structure's masks are for one line of text at a time.
+    """
+    return not has_distributions(sampling) and sampling.structure is None
+
+
 def drafting_selector(
-    sampling: SamplingParameters, mask: MaskRows | None, recorded: Distributions
+    sampling: SamplingParameters, mask: MaskRows | None, recorded: Distributions, outlooks: Outlooks | None
 ) -> RowSelector:
-    """Return what chooses the ids of one work of the draft."""
+    """Return what chooses the ids of one work of the draft; `outlooks` are written down where they are given."""
     silent = replace(sampling, num_logprobs=None)  # nobody asks what the draft thinks
-    return (
-        RecordingSelector(silent, mask, recorded)
-        if has_distributions(sampling)
-        else selector_for(silent, mask)
-    )
+    if has_distributions(sampling):
+        return RecordingSelector(silent, mask, recorded)
+    return selector_for(silent, mask) if outlooks is None else OutlookSelector(silent, mask, outlooks)

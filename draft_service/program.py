@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 
 from draft_service.config import DraftConfig
+from draft_service.guessing import GuessBudget
 from draft_service.servicer import DraftServicer
 from draft_service.session import DraftSession
 from paceline.serving.model_host import hosting, serve_while_it_computes
@@ -24,11 +25,12 @@ def draft_service(host: SessionHost[DraftSession], replica: Replica) -> Service:
 async def serve(config: DraftConfig) -> None:
     """Listen, load the model, serve until SIGTERM or SIGINT, drain."""
     draining = asyncio.Event()
-    host = SessionHost(DraftSession, config, draining)
+    budget = GuessBudget(config.max_guesses)
+    host = SessionHost(partial(DraftSession, guess_budget=budget), config, draining)
     service = draft_service(host, Replica(config.replica_id))
     async with (
         ServiceServer(config, [service], draining) as server,
-        hosting(config) as model,
+        hosting(config, config.head) as model,
         host.using(model),
     ):
         await serve_while_it_computes(server, model.engine)

@@ -7,6 +7,7 @@ from functools import partial
 
 import grpc.aio
 
+from draft_service.proposing import AheadOutcome
 from draft_service.requests import ProposalRequest, check_request
 from draft_service.session import DraftSession, TimedProposal
 from paceline.serving.frames import in_frame, repeated_in_frame
@@ -16,6 +17,13 @@ from paceline.serving.session_host import SessionHost
 from paceline.serving.session_table import RoundKey
 from paceline.v1 import draft_service_pb2 as messages
 from paceline.v1 import draft_service_pb2_grpc
+
+_AHEAD_OUTCOMES = {
+    AheadOutcome.NONE: messages.AHEAD_OUTCOME_NONE,
+    AheadOutcome.CONTINUED: messages.AHEAD_OUTCOME_CONTINUED,
+    AheadOutcome.GUESSED: messages.AHEAD_OUTCOME_GUESSED,
+    AheadOutcome.MISSED: messages.AHEAD_OUTCOME_MISSED,
+}
 
 
 class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
@@ -85,6 +93,8 @@ class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
             num_ahead_tokens=timed.proposal.num_ahead_tokens,
             timing=timing_message(timed.timing, timed.waited_ns),
             draft_distributions=timed.proposal.distributions,
+            ahead_outcome=_AHEAD_OUTCOMES[timed.proposal.ahead_outcome],
+            num_dropped_tokens=timed.proposal.num_dropped_tokens,
         )
 
 
@@ -93,4 +103,8 @@ def _request_from(message: messages.ProposalRequest) -> ProposalRequest:
         point=point_from(message.point),
         num_draft_tokens=message.num_draft_tokens,
         max_ahead_tokens=message.max_ahead_tokens,
+        num_awaited_tokens=(
+            message.num_awaited_tokens if message.HasField("num_awaited_tokens") else message.num_draft_tokens
+        ),
+        max_ahead_guesses=message.max_ahead_guesses,
     )

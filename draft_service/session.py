@@ -1,27 +1,30 @@
 """A session of the draft service: it goes on drafting by itself while the target verifies."""
 
-import asyncio
 import time
+from itertools import takewhile
 from typing import NamedTuple
 
-import structlog
+import numpy as np
 
 from draft_service.drafted_ids import DraftedIds, Extension
-from draft_service.drafting import Distributions, drafting_selector, has_distributions
-from draft_service.proposing import Proposal, drafted_ahead
+from draft_service.drafting import Distributions, can_guess, drafting_selector, has_distributions
+from draft_service.guessing import Guess, GuessBudget, best_guesses
+from draft_service.line import Line
+from draft_service.outlook import Outlook
+from draft_service.proposing import AheadOutcome, Proposal, drafted_ahead
 from draft_service.requests import ProposalRequest
 from paceline.engine.sequence import Sequence
-from paceline.engine.work import Work, WorkHandle, WorkTiming
+from paceline.engine.work import Selector, WorkTiming
 from paceline.errors import PacelineError
 from paceline.sampling.processing import MaskRows
 from paceline.sampling.structure import StructureCompiler
 from paceline.serving.model_engine import ModelEngine
 from paceline.serving.session import Session
-from paceline.serving.session_point import check_prefix
+from paceline.serving.session_point import SessionPoint, check_prefix
 
 _NO_WORK = WorkTiming(queue_ns=0, compute_ns=0, num_steps=0, batch_rows=0, num_cached_tokens=0)
-
-_log = structlog.get_logger()
+# Guesses take no blocks below this share of the cache: others will want them more.
+_LEAST_AVAILABLE_SHARE = 0.25
 
 
 class TimedProposal(NamedTuple):
@@ -32,12 +35,21 @@ class TimedProposal(NamedTuple):
     waited_ns: int  # from receipt until its work was submitted, or until the answer where none was needed
 
 
+class _Ahead(NamedTuple):
+    """What of the drafting ahead a request finds of use."""
+
+    outcome: AheadOutcome
+    ids: tuple[int, ...]  # behind the committed ones
+    num_dropped_tokens: int
+
+
 class DraftSession(Session):
     """A session that drafts ahead.
 
-    After each proposal `draft_ahead` draws on in the background, the first token being a guess of the target's
-    bonus token. The next request finds its answer there (a hit), or overrides it (a miss). A hit with enough ids
-    does not wait for the pass that is running then; a miss is queued right behind that pass.
+    After each proposal `draft_ahead` draws on in the background, the first token being a guess of the target's bonus
+    token, and beside it on lines of text in which the target refuses one of the draft ids for the next best one. The
+    next request finds its answer there (a hit), or overrides it (a miss). A hit with enough ids does not wait for the
+    pass that is running then; a miss is queued right behind that pass.
     """
 
     def __init__(
@@ -47,13 +59,18 @@ class DraftSession(Session):
         epoch: int,
         structures: StructureCompiler | None = None,
         fork_of: Sequence | None = None,
+        guess_budget: GuessBudget | None = None,
     ) -> None:
         super().__init__(session_id, engine, epoch, structures, fork_of)
-        self._ids = DraftedIds()
+        self._budget = guess_budget or GuessBudget(0)
+        self._main = Line(engine, self.sequence, DraftedIds())
+        self._guessed: list[Line] = []
+        self._drafting_guesses: set[Line] = set()  # those that count in the budget
         self._distributions: Distributions = {}
         self._rows_mask: MaskRows | None = None
-        self._ahead: asyncio.Task[None] | None = None
-        self._ahead_limit = 0
+        self._max_guesses = 0
+        self._request: ProposalRequest | None = None  # the last that was answered
+        self._num_proposed = 0  # draft ids of the answer
 
     async def propose(self, request: ProposalRequest, received_ns: int) -> TimedProposal:
         """Bring the cache to the point, and return draft ids for the positions after it.
@@ -61,15 +78,66 @@ class DraftSession(Session):
         Raises PositionMismatchError, and whatever the engine refuses.
         """
         self._rows_mask = await self.mask()
-        point, known_ids = request.point, self._ids.known
-        check_prefix(point, known_ids, self.digester)
-        ahead_ids = drafted_ahead(known_ids, point.position, point.committed_ids)
-        self._ahead_limit = request.ahead_limit
-        if ahead_ids is None:
-            timed = await self._override(request, received_ns)
+        check_prefix(request.point, self._main.ids.known, self.digester)
+        ahead = self._take_ahead(request.point)
+        self._main.limit = request.ahead_limit
+        self._max_guesses = request.max_ahead_guesses if request.max_ahead_tokens else 0
+        if ahead.outcome in (AheadOutcome.CONTINUED, AheadOutcome.GUESSED):
+            timed = await self._continue(request, ahead.ids, received_ns)
         else:
-            timed = await self._continue(request, ahead_ids, received_ns)
-        return self._with_distributions(timed, request.end)
+            timed = await self._override(request, received_ns)
+        timed = self._with_distributions(timed, request.end)
+        self._request, self._num_proposed = request, len(timed.proposal.draft_ids)
+        outcome, num_dropped = ahead.outcome, ahead.num_dropped_tokens
+        proposal = timed.proposal._replace(ahead_outcome=outcome, num_dropped_tokens=num_dropped)
+        return timed._replace(proposal=proposal)
+
+    def draft_ahead(self) -> None:
+        """See to it that drafting goes on until the limit of the last request.
+
+        Call it once the answer is on its way: the engine's thread would compete with its writing, which was measured
+        to cost a hit 5 ms on one core.
+        """
+        if self.is_busy or self.is_closed:
+            return
+        main = self._main
+        if main.is_drafting_ahead and main.ids.latest is not None and main.ids.latest.work.background:
+            if main.limit == 0:
+                main.ids.latest.finish()
+        else:
+            main.draft_ahead(main.ids.extension(len(main.ids.known)), self._selector)
+        self._draft_guesses()
+
+    def close(self, reason: PacelineError | None = None) -> None:
+        """Free the caches. A running round is answered with the reason, SUPERSEDED if there is none."""
+        self._drop_guesses()
+        super().close(reason)
+
+    def _take_ahead(self, point: SessionPoint) -> _Ahead:
+        """Find the line that the round has come out on, make it the main one, and drop the others."""
+        main, end = self._main, self._request.end + self._num_proposed if self._request is not None else 0
+        num_ahead = max(0, len(main.ids.known) - end)
+        num_guessed = sum(line.num_drafted for line in self._guessed)
+        ids = drafted_ahead(main.ids.known, point.position, point.committed_ids)
+        if ids is not None:
+            self._drop_guesses()
+            return _Ahead(AheadOutcome.CONTINUED, ids, num_guessed)
+        for line in self._guessed:
+            ids = drafted_ahead(line.ids.known, point.position, point.committed_ids)
+            if (
+                ids is not None and point.position < line.num_given
+            ):  # what is before was checked on the main line only
+                self._go_on_with(line)
+                return _Ahead(AheadOutcome.GUESSED, ids, num_ahead + num_guessed - line.num_drafted)
+        self._drop_guesses()
+        outcome = AheadOutcome.MISSED if num_ahead or num_guessed else AheadOutcome.NONE
+        return _Ahead(outcome, (), num_ahead + num_guessed)
+
+    def _go_on_with(self, line: Line) -> None:
+        self._drop_guesses(but=line)
+        self._uncount(line)
+        self._main.close()
+        self._main, self.sequence = line, line.sequence
 
     def _with_distributions(self, timed: TimedProposal, end: int) -> TimedProposal:
         """Add what the ids from position `end` on were drawn from, and forget what is over."""
@@ -86,101 +154,98 @@ class DraftSession(Session):
         self, request: ProposalRequest, ahead_ids: tuple[int, ...], received_ns: int
     ) -> TimedProposal:
         """Answer with what was drafted ahead, and draw what is missing after it."""
-        num_wanted = request.num_draft_tokens
-        num_ahead_tokens = min(num_wanted, len(ahead_ids))
-        if num_ahead_tokens < num_wanted:
-            await self._end_ahead()
-            ahead_ids = tuple(self._ids.known[request.end :])
-        num_missing = num_wanted - len(ahead_ids)
+        main, num_ahead_tokens = self._main, min(request.num_draft_tokens, len(ahead_ids))
+        if num_ahead_tokens < request.num_awaited_tokens:
+            await main.end_ahead()
+            point = request.point
+            still_known = drafted_ahead(main.ids.known, point.position, point.committed_ids)
+            if still_known is None:  # a guess that failed leaves what its sequence was forked from
+                return await self._override(request, received_ns)
+            ahead_ids = still_known
+        num_missing = request.num_awaited_tokens - len(ahead_ids)
         if num_missing <= 0:
-            proposal = Proposal(ahead_ids[:num_wanted], num_ahead_tokens)
+            proposal = Proposal(ahead_ids[: request.num_draft_tokens], num_ahead_tokens)
             return TimedProposal(proposal, _NO_WORK, time.monotonic_ns() - received_ns)
-        extension = self._ids.extension(request.end + len(ahead_ids))
+        extension = main.ids.extension(request.end + len(ahead_ids))
         timed = await self._draw(extension, num_missing, received_ns)
         drawn_ids = timed.proposal.draft_ids
         return timed._replace(proposal=Proposal(ahead_ids + drawn_ids, num_ahead_tokens))
 
     async def _override(self, request: ProposalRequest, received_ns: int) -> TimedProposal:
         """Draft from the committed ids, whatever was drafted ahead."""
-        if self._ids.latest is not None:
-            self._ids.latest.finish()
-        extension = self._ids.extension(request.point.position, request.point.committed_ids)
+        ids = self._main.ids
+        if ids.latest is not None:
+            ids.latest.finish()
+        extension = ids.extension(request.point.position, request.point.committed_ids)
         # One id is drawn even where none is wanted if drafting ahead can go on from it.
-        num_drawn = request.num_draft_tokens or min(1, request.max_ahead_tokens)
+        num_drawn = request.num_awaited_tokens or min(1, request.max_ahead_tokens)
         timed = await self._draw(extension, num_drawn, received_ns)
         return timed._replace(
-            proposal=Proposal(timed.proposal.draft_ids[: request.num_draft_tokens], num_ahead_tokens=0)
+            proposal=Proposal(timed.proposal.draft_ids[: request.num_awaited_tokens], num_ahead_tokens=0)
         )
 
     async def _draw(self, extension: Extension, num_ids: int, received_ns: int) -> TimedProposal:
         """Run a work that chooses ids after an extension of the cache."""
-        waited_ns = time.monotonic_ns() - received_ns
-        handle = self._start(extension, num_ids, background=False)
+        main, waited_ns = self._main, time.monotonic_ns() - received_ns
+        handle = main.start(extension, num_ids, self._selector(main), background=False)
         try:
             result = await self.result_of(handle)
         except PacelineError:
-            self._fall_back(handle)
+            # What was only inherited from another session is none of our ids.
+            main.ids.fall_back(handle, self.sequence.token_ids if self.was_answered else ())
             raise
         ids = (*result.selected_ids.tolist(), *result.drawn_ids.tolist())
         return TimedProposal(Proposal(ids, 0), result.timing, waited_ns)
 
-    def _start(self, extension: Extension, num_ids: int, *, background: bool) -> WorkHandle:
-        handle = self.submit(
-            Work(
-                self.sequence,
-                extension.position,
-                extension.token_ids,
-                num_selected=min(1, num_ids),
-                num_drawn=max(0, num_ids - 1),
-                selector=drafting_selector(self.sampling, self._rows_mask, self._distributions),
-                background=background,
-            )
+    def _selector(self, line: Line) -> Selector:
+        outlooks = line.outlooks if self._max_guesses and can_guess(self.sampling) else None
+        return drafting_selector(self.sampling, self._rows_mask, self._distributions, outlooks)
+
+    def _draft_guesses(self) -> None:
+        """Draft on behind the likeliest outcomes in which one of the last proposal's ids is refused."""
+        request = self._request
+        if request is None or not self._max_guesses or not can_guess(self.sampling) or not self._has_room():
+            return
+        outlooks = self._outlooks(request.end)
+        guesses = best_guesses(outlooks, self._max_guesses)
+        for guess in guesses[: self._budget.take(len(guesses))]:
+            self._draft_guess(guess, request)
+
+    def _outlooks(self, end: int) -> list[Outlook]:
+        """Return the outlooks of the last proposal's ids as far as they are known, and forget what is over."""
+        outlooks = self._main.outlooks
+        for position in list(outlooks):  # a work may be adding to it
+            if position < end:
+                del outlooks[position]
+        places = range(end, end + self._num_proposed)
+        return [outlooks[place] for place in takewhile(outlooks.__contains__, places)]
+
+    def _draft_guess(self, guess: Guess, request: ProposalRequest) -> None:
+        position = request.end + guess.num_accepted
+        line = Line(
+            self._engine,
+            self._engine.fork_sequence(self.sequence),
+            DraftedIds(self._main.ids.known[:position]),
+            num_given=position + 1,
         )
-        self._ids.begin(handle)
-        return handle
+        line.limit = position + 1 + request.num_draft_tokens
+        drafting = line.draft_ahead(Extension(position, np.array([guess.token_id], np.int64)), self._selector)
+        self._guessed.append(line)
+        self._drafting_guesses.add(line)
+        drafting.add_done_callback(lambda _: self._uncount(line))
 
-    def _fall_back(self, handle: WorkHandle) -> None:
-        """Take note that a work has failed. What was only inherited from another session is none of our ids."""
-        self._ids.fall_back(handle, self.sequence.token_ids if self.was_answered else ())
+    def _uncount(self, line: Line) -> None:
+        """Give a guess's place in the budget to others."""
+        if line in self._drafting_guesses:
+            self._drafting_guesses.discard(line)
+            self._budget.give_back(1)
 
-    def draft_ahead(self) -> None:
-        """See to it that drafting goes on until the limit of the last request.
+    def _drop_guesses(self, but: Line | None = None) -> None:
+        for line in self._guessed:
+            if line is not but:
+                line.close()
+        self._guessed = []
 
-        Call it once the answer is on its way: the engine's thread would compete with its writing, which was measured
-        to cost a hit 5 ms on one core.
-        """
-        if self.is_busy or self.is_closed:
-            return
-        latest = self._ids.latest
-        if (
-            self._ahead is not None
-            and not self._ahead.done()
-            and latest is not None
-            and latest.work.background
-        ):
-            if self._ahead_limit == 0:
-                latest.finish()
-            return
-        self._ahead = asyncio.create_task(self._draft_until_limit())
-
-    async def _draft_until_limit(self) -> None:
-        while (num_ids := self._ahead_limit - len(self._ids.known)) > 0:
-            extension = self._ids.extension(len(self._ids.known))
-            handle = self._start(extension, num_ids, background=True)
-            try:
-                await asyncio.wrap_future(handle.future)
-            except PacelineError as error:
-                self._fall_back(handle)
-                _log.debug("drafting_ahead_failed", reason=error.reason)
-                return
-            is_cut_short = handle.is_finishing or len(handle.chosen_ids) < num_ids
-            if is_cut_short or handle is not self._ids.latest:
-                return
-
-    async def _end_ahead(self) -> None:
-        """End drafting ahead after the pass that is running now."""
-        if self._ahead is None or self._ahead.done():
-            return
-        if self._ids.latest is not None:
-            self._ids.latest.finish()
-        await self._ahead
+    def _has_room(self) -> bool:
+        progress = self._engine.progress()
+        return progress.num_available_blocks >= _LEAST_AVAILABLE_SHARE * progress.num_blocks

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from orchestrator.redis_address import checked_redis_url
 from paceline.serving.config import Address, Addresses, ServiceConfig
-from paceline.serving.session_point import MAX_ROUND_TOKENS
+from paceline.serving.session_point import MAX_AHEAD_GUESSES, MAX_ROUND_TOKENS
 
 
 class OrchestratorConfig(ServiceConfig):
@@ -49,7 +49,7 @@ class OrchestratorConfig(ServiceConfig):
     speculation: Annotated[
         Literal["fixed", "adaptive", "off"],
         Field(description="Whether and how requests that do not say so are speculated on."),
-    ] = "fixed"
+    ] = "adaptive"
     drafter: Annotated[
         Literal["model", "prompt_lookup"], Field(description="Where draft tokens come from.")
     ] = "model"
@@ -57,8 +57,21 @@ class OrchestratorConfig(ServiceConfig):
         Literal["shared_noise", "rejection"], Field(description="How the target judges draft tokens.")
     ] = "shared_noise"
     num_draft_tokens: Annotated[
-        int, Field(description="Draft tokens a round.", ge=1, le=MAX_ROUND_TOKENS)
+        int,
+        Field(
+            description="Draft tokens a round where their number is fixed and not in the request.",
+            ge=1,
+            le=MAX_ROUND_TOKENS,
+        ),
     ] = 5
+    num_adaptive_draft_tokens: Annotated[
+        int,
+        Field(
+            description="Most draft tokens a round where their number is adaptive and not in the request.",
+            ge=1,
+            le=MAX_ROUND_TOKENS,
+        ),
+    ] = 8
     max_draft_tokens: Annotated[
         int,
         Field(description="Most draft tokens a round that a request may ask for.", ge=1, le=MAX_ROUND_TOKENS),
@@ -67,6 +80,14 @@ class OrchestratorConfig(ServiceConfig):
         int,
         Field(description="Tokens that the draft may go on past its proposal.", ge=0, le=MAX_ROUND_TOKENS),
     ] = 6
+    max_ahead_guesses: Annotated[
+        int,
+        Field(
+            description="Other outcomes of a round that the draft may go on behind while the target verifies.",
+            ge=0,
+            le=MAX_AHEAD_GUESSES,
+        ),
+    ] = 3
     max_sessions: Annotated[int, Field(description="Most generations at once.", ge=1)] = 256
     max_choices: Annotated[int, Field(description="Most choices of one request.", ge=1)] = 16
     max_tokens: Annotated[int, Field(description="Most tokens that one request generates.", ge=1)] = 4096

@@ -1,6 +1,7 @@
 """Events of a generation to the messages that clients get."""
 
 from paceline.client.generation import (
+    DraftLengthChoice,
     FinishReason,
     GeneratedToken,
     GenerationEvent,
@@ -43,33 +44,33 @@ def event_message(event: GenerationEvent, choice: int) -> messages.GenerateRespo
                 choice=choice,
             )
         case TokenChunk():
-            return messages.GenerateResponse(chunk=_chunk(event), choice=choice)
+            return _chunk_message(event, choice)
         case GenerationSummary():
             return messages.GenerateResponse(summary=_summary(event), choice=choice)
 
 
-def _chunk(chunk: TokenChunk) -> messages.TokenChunk:
-    return messages.TokenChunk(
-        position=chunk.position,
-        tokens=map(_token, chunk.tokens),
-        text=chunk.text,
-        round=chunk.round,
-        num_accepted=chunk.num_accepted,
-        rollback_token=chunk.rollback_token,
-    )
+def _chunk_message(chunk: TokenChunk, choice: int) -> messages.GenerateResponse:
+    """Return a chunk as its message, filled in place: what is built apart is copied into what it is part of."""
+    response = messages.GenerateResponse(choice=choice)
+    message = response.chunk
+    message.position = chunk.position
+    message.text = chunk.text
+    message.round = chunk.round
+    message.num_accepted = chunk.num_accepted
+    message.rollback_token = chunk.rollback_token
+    for token in chunk.tokens:
+        _fill(message.tokens.add(), token)
+    return response
 
 
-def _token(token: GeneratedToken) -> messages.GeneratedToken:
-    return messages.GeneratedToken(
-        id=token.id,
-        text=token.text,
-        origin=_ORIGINS[token.origin],
-        logprob=token.logprob,
-        alternatives=[
-            messages.TokenAlternative(id=one.id, text=one.text, logprob=one.logprob)
-            for one in token.alternatives
-        ],
-    )
+def _fill(message: messages.GeneratedToken, token: GeneratedToken) -> None:
+    message.id = token.id
+    message.text = token.text
+    message.origin = _ORIGINS[token.origin]
+    if token.logprob is not None:
+        message.logprob = token.logprob
+    for one in token.alternatives:
+        message.alternatives.add(id=one.id, text=one.text, logprob=one.logprob)
 
 
 def _summary(summary: GenerationSummary) -> messages.GenerationSummary:
@@ -91,6 +92,9 @@ def _summary(summary: GenerationSummary) -> messages.GenerationSummary:
             num_degraded_rounds=speculation.num_degraded_rounds,
             num_rounds_by_drafter=speculation.num_rounds_by_drafter,
             num_rounds_per_draft_length=speculation.num_rounds_per_draft_length,
+            choice=_choice(speculation.choice) if speculation.choice is not None else None,
+            num_proposals_by_ahead_outcome=speculation.num_proposals_by_ahead_outcome,
+            num_dropped_tokens=speculation.num_dropped_tokens,
         ),
         timing=messages.GenerationTiming(
             time_to_first_token_seconds=timing.time_to_first_token_seconds,
@@ -106,6 +110,21 @@ def _summary(summary: GenerationSummary) -> messages.GenerationSummary:
         stop_id=summary.stop_id,
         recovery=_recovery(summary.recovery),
         rollback_token=summary.rollback_token,
+    )
+
+
+def _choice(choice: DraftLengthChoice) -> messages.DraftLengthChoice:
+    return messages.DraftLengthChoice(
+        num_draft_tokens=choice.num_draft_tokens,
+        max_ahead_tokens=choice.max_ahead_tokens,
+        reason=choice.reason,
+        acceptance=choice.acceptance,
+        tokens_per_round=choice.tokens_per_round,
+        tokens_per_second=choice.tokens_per_second,
+        target_only_tokens_per_second=choice.target_only_tokens_per_second,
+        draft_seconds=choice.draft_seconds,
+        pass_seconds=choice.pass_seconds,
+        num_reported_draft_tokens=choice.num_reported_draft_tokens,
     )
 
 

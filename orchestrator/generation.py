@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.commit_line import Acknowledgement
 from orchestrator.config import OrchestratorConfig
-from orchestrator.draft_length import DraftLength
-from orchestrator.draft_planner import DraftPlanner
+from orchestrator.draft_planner import NOTHING_WISHED, DraftPlanner, DraftWish
 from orchestrator.errors import RoundFailedError, SessionCancelledError, StaleRollbackTokenError
 from orchestrator.generated_round import GeneratedRound
 from orchestrator.generation_task import GenerationTask
@@ -25,6 +24,8 @@ from orchestrator.ownership import Ownership, OwnershipSettings
 from orchestrator.pool import DraftPool, TargetPool
 from orchestrator.prompt_lookup import PromptLookup
 from orchestrator.rollback_token import RollbackToken, TokenSigner
+from orchestrator.round_forecast import Partners
+from orchestrator.round_report import RoundReport
 from orchestrator.rounds import Proposal, RoundTiming, Verdict
 from orchestrator.session import Session
 from orchestrator.session_draft import NoProposal, SessionDraft
@@ -112,12 +113,13 @@ class Generation:
         self._outbox: Outbox[TokenChunk] = Outbox(config.max_unsent_rounds)
         self._tokenizer = tokenizer
         self._transcript = Transcript(tokenizer, task.stop_texts, len(task.prompt_ids))
-        self._planner = DraftPlanner(task.speculation, config.max_ahead_tokens)
+        self._planner = DraftPlanner(task.speculation, config.max_ahead_tokens, config.max_ahead_guesses)
         self._lookup = PromptLookup()
         self._measurements = measurements
         self._num_replayed_tokens = 0
         self._round = 0
         self._round_started_at = 0.0
+        self._wish = NOTHING_WISHED
         self._finish: Finish | None = None
         self._rounds: asyncio.Task[None] | None = None
         self._interruption: PacelineError | None = None
@@ -177,7 +179,12 @@ class Generation:
         summary = self._measurements.summary(
             self._finish, num_prompt_tokens, len(self._session.ids) - num_prompt_tokens
         )
-        yield replace(summary, recovery=self._recovery(), rollback_token=self._token(len(self._session.ids)))
+        yield replace(
+            summary,
+            speculation=replace(summary.speculation, choice=self._planner.choice()),
+            recovery=self._recovery(),
+            rollback_token=self._token(len(self._session.ids)),
+        )
 
     async def close(self) -> None:
         """Stop the rounds, give the session up in Redis and, unless it may soon go on here, free its caches.
@@ -210,25 +217,38 @@ class Generation:
     async def _propose(self) -> Proposal | None:
         """Return draft ids that may come next; None where the target is to decode alone."""
         self._round_started_at = time.monotonic()
-        length = self._planner.next_length(
-            self._round, self._task.stop_rules.num_remaining(len(self._session.ids))
+        wish = self._wish = self._planner.next_round(
+            self._round, self._task.stop_rules.num_remaining(len(self._session.ids)), self._partners()
         )
         is_drafted_by_model = self._task.speculation.drafter is Drafter.MODEL
         if self._round == 0 and is_drafted_by_model:
-            self._draft.prefill(length)  # beside the target's
-        proposal = None
-        if length.num_draft_tokens:
-            proposal = await self._propose_by_model(length) if is_drafted_by_model else None
-            proposal = proposal or self._look_up(length.num_draft_tokens)
-        self._measurements.note_drafter(length.num_draft_tokens, proposal)
+            self._draft.prefill(wish.length)  # beside the target's
+        proposal, num_draft_tokens = None, wish.length.num_draft_tokens
+        if is_drafted_by_model and (num_draft_tokens or wish.is_refresh):
+            proposal = await self._propose_by_model(wish)
+        if num_draft_tokens and proposal is None:
+            proposal = self._look_up(num_draft_tokens)
+        self._measurements.note_drafter(num_draft_tokens, proposal)
         return proposal
 
-    async def _propose_by_model(self, length: DraftLength) -> Proposal | None:
-        outcome = await self._draft.propose(self._round, length)
+    async def _propose_by_model(self, wish: DraftWish) -> Proposal | None:
+        if wish.is_refresh:
+            outcome = self._draft.refresh(self._round, wish.length)
+        else:
+            outcome = await self._draft.propose(self._round, wish.length, wish.longest_wait_seconds)
         if isinstance(outcome, Proposal) and not outcome.draft_ids:
             outcome = NoProposal("EMPTY_PROPOSAL")
-        self._measurements.note_proposal(time.monotonic() - self._round_started_at, outcome)
+        if wish.length.num_draft_tokens:
+            self._measurements.note_proposal(time.monotonic() - self._round_started_at, outcome)
         return outcome if isinstance(outcome, Proposal) else None
+
+    def _partners(self) -> Partners:
+        """Return whom the next round has to do with."""
+        pace, num_sessions = self._target.pace, self._target.num_sessions
+        draft, address = self._draft.pace, self._draft.address
+        if draft is None or address is None:
+            return Partners(pace.verdicts, num_sessions, None, 0, pace.pair(Drafter.PROMPT_LOOKUP))
+        return Partners(pace.verdicts, num_sessions, draft, self._draft.lag, pace.pair(address))
 
     def _look_up(self, num_draft_tokens: int) -> Proposal | None:
         draft_ids = self._lookup.propose(self._session.ids, num_draft_tokens)
@@ -248,7 +268,17 @@ class Generation:
         ended_at = time.monotonic()
         self._measurements.note_verdict(ended_at - started_at, num_draft_ids, verdict)
         if self._round > 0:
-            self._planner.note(num_draft_ids, verdict.num_accepted, ended_at - self._round_started_at)
+            self._planner.note(
+                RoundReport(
+                    self._wish.length.num_draft_tokens,
+                    num_draft_ids,
+                    verdict.num_accepted,
+                    proposal,
+                    started_at - self._round_started_at,
+                    ended_at - started_at,
+                    verdict.timing,
+                )
+            )
         return verdict
 
     async def _ask_target(self, proposal: Proposal | None) -> Verdict:

@@ -46,6 +46,8 @@ class Measurements:
         self._num_draft_tokens = 0
         self._num_accepted_tokens = 0
         self._num_ahead_tokens = 0
+        self._num_dropped_tokens = 0
+        self._num_proposals_by_ahead_outcome: Counter[str] = Counter()
         self._num_cached_prompt_tokens = 0
         self._num_drafted_per_position: Counter[int] = Counter()
         self._num_accepted_per_position: Counter[int] = Counter()
@@ -70,6 +72,9 @@ class Measurements:
         self._queue_seconds += split.queue
         self._network_seconds += split.network
         self._num_ahead_tokens += outcome.num_ahead_tokens
+        self._num_dropped_tokens += outcome.num_dropped_tokens
+        if outcome.ahead_outcome:
+            self._num_proposals_by_ahead_outcome[outcome.ahead_outcome] += 1
 
     def note_drafter(self, num_draft_tokens: int, proposal: Proposal | None) -> None:
         """Note how many draft tokens a round asked for, and where those that it got came from."""
@@ -129,6 +134,8 @@ class Measurements:
             dict(self._num_degraded_rounds),
             {str(drafter): num for drafter, num in self._num_rounds_by_drafter.items()},
             tuple(self._num_rounds_per_draft_length[length] for length in range(longest + 1)),
+            num_proposals_by_ahead_outcome=dict(self._num_proposals_by_ahead_outcome),
+            num_dropped_tokens=self._num_dropped_tokens,
         )
 
     def _timing(self) -> GenerationTiming:

@@ -24,7 +24,7 @@ class Outbox(Generic[Item]):
         """Add an item."""
         await self._room.acquire()
         self._items.append((item, acknowledged))
-        self._changed.set()
+        acknowledged.add_done_callback(self._note_acknowledged)
 
     def close(self, error: BaseException | None) -> None:
         """Let the items out that are there, then end, with an error if there is one."""
@@ -34,13 +34,16 @@ class Outbox(Generic[Item]):
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         while self._items or not self._is_closed:
-            if not self._items:
+            if not self._items or not self._items[0][1].done():
                 self._changed.clear()
                 await self._changed.wait()
                 continue
             item, acknowledged = self._items.popleft()
             self._room.release()
-            await asyncio.shield(acknowledged)
+            acknowledged.result()  # the error of a commit that failed
             yield item
         if self._error is not None:
             raise self._error
+
+    def _note_acknowledged(self, _: Acknowledgement) -> None:
+        self._changed.set()

@@ -17,6 +17,7 @@ from orchestrator.errors import ReplicaUnavailableError
 from orchestrator.release_line import ReleaseLine
 from orchestrator.replica_client import ReplicaClient, ReplicaDescription, SessionRelease
 from orchestrator.replica_liveness import LivenessLimits
+from orchestrator.replica_pace import ReplicaPace
 from orchestrator.replica_pulse import ReplicaPulse
 from orchestrator.replica_stream import ReplicaStream
 from orchestrator.replica_watch import Loss, ReplicaWatch
@@ -75,6 +76,7 @@ class Replica(Generic[Request, Answer]):
         breaker: Open while the replica is better left alone though it is connected.
         pulse: The signs of life of the process that last answered there.
         clock: How long that process takes for its answers.
+        pace: How fast it is, and what its sessions have learned of speculating with it.
         num_sessions: Sessions of this orchestrator that are bound to it.
         num_dropped_results: Results that came from it and that nobody waited for.
     """
@@ -119,13 +121,14 @@ class Replica(Generic[Request, Answer]):
         if stream is None:
             message = f"the replica at {self.address} is not connected: {self._loss.cause}"
             raise ReplicaUnavailableError(self._loss.reason, message, address=self.address)
-        answered = stream.send(key_of(request), self._client.message(request), deadline_seconds)
+        key = key_of(request)
+        answered = stream.send(key, self._client.message(request), deadline_seconds)
         try:
-            result = await asyncio.shield(answered)
+            result = await answered
         except asyncio.CancelledError:
-            if not stream.withdraw(answered):
+            if (unheard := stream.abandon(key, answered)) is not None:
                 release = SessionRelease(request.point.session_id, request.point.epoch)
-                answered.add_done_callback(partial(self._release_again, release))
+                unheard.add_done_callback(partial(self._release_again, release))
             raise
         return self._answer(result)
 
@@ -193,6 +196,7 @@ class Replica(Generic[Request, Answer]):
         self._owner = owner
         self.pulse = ReplicaPulse(now, now)
         self.clock = AnswerClock()
+        self.pace = ReplicaPace()
         self.breaker.succeed()
         self._is_draining = self._was_given_up = False
 
@@ -227,5 +231,5 @@ class Replica(Generic[Request, Answer]):
         await self._client.release(releases, self._settings.timeout_seconds)
 
     def _release_again(self, release: SessionRelease, answered: asyncio.Future[Any]) -> None:
-        if answered.exception() is None:
+        if answered.cancelled() or answered.exception() is None:
             self._releases.add(release)

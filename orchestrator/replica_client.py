@@ -48,6 +48,14 @@ class ReplicaDescription:
     model: model_pb2.ModelInfo
 
 
+_AHEAD_OUTCOMES = {
+    draft_service_pb2.AHEAD_OUTCOME_NONE: "none",
+    draft_service_pb2.AHEAD_OUTCOME_CONTINUED: "continued",
+    draft_service_pb2.AHEAD_OUTCOME_GUESSED: "guessed",
+    draft_service_pb2.AHEAD_OUTCOME_MISSED: "missed",
+}
+
+
 class ReplicaClient(ABC, Generic[Request, Answer]):
     """What our side says to one replica; gRPC's errors pass through."""
 
@@ -122,13 +130,14 @@ class TargetClient(ReplicaClient[VerifyRound, Verdict]):
 
     def message(self, request: VerifyRound) -> target_service_pb2.VerifyRound:
         """VerifyRound."""
-        return target_service_pb2.VerifyRound(
-            point=_point(request.point),
+        message = target_service_pb2.VerifyRound(
             round=request.round,
             draft_ids=request.draft_ids,
             draft_distributions=request.draft_distributions,
             with_prompt_logprobs=request.with_prompt_logprobs,
         )
+        _fill(message.point, request.point)
+        return message
 
     def answer(self, result: target_service_pb2.VerifyResult) -> Verdict:
         """Verdict, or the refusal that takes its place."""
@@ -176,12 +185,15 @@ class DraftClient(ReplicaClient[ProposalRequest, Proposal]):
 
     def message(self, request: ProposalRequest) -> draft_service_pb2.ProposalRequest:
         """ProposalRequest."""
-        return draft_service_pb2.ProposalRequest(
-            point=_point(request.point),
+        message = draft_service_pb2.ProposalRequest(
             round=request.round,
             num_draft_tokens=request.num_draft_tokens,
             max_ahead_tokens=request.max_ahead_tokens,
+            num_awaited_tokens=request.num_awaited_tokens,
+            max_ahead_guesses=request.max_ahead_guesses,
         )
+        _fill(message.point, request.point)
+        return message
 
     def answer(self, result: draft_service_pb2.ProposalResult) -> Proposal:
         """Proposal, or the refusal that takes its place."""
@@ -193,6 +205,8 @@ class DraftClient(ReplicaClient[ProposalRequest, Proposal]):
             proposal.num_ahead_tokens,
             _timing(proposal.timing),
             tuple(proposal.draft_distributions),
+            ahead_outcome=_AHEAD_OUTCOMES.get(proposal.ahead_outcome, ""),
+            num_dropped_tokens=proposal.num_dropped_tokens,
         )
 
 
@@ -204,16 +218,16 @@ def _description(
     return ReplicaDescription(CacheOwner(replica.replica_id, replica.incarnation), response.model)
 
 
-def _point(point: SessionPoint) -> round_pb2.SessionPoint:
-    return round_pb2.SessionPoint(
-        session_id=point.session_id,
-        epoch=point.epoch,
-        position=point.position,
-        prefix_digest=point.prefix_digest,
-        committed_ids=point.committed_ids,
-        sampling=sampling_message(point.sampling) if point.sampling is not None else None,
-        fork_of=point.fork_of,
-    )
+def _fill(message: round_pb2.SessionPoint, point: SessionPoint) -> None:
+    """Write a point into the message that it is part of, where it need not be copied."""
+    message.session_id = point.session_id
+    message.epoch = point.epoch
+    message.position = point.position
+    message.prefix_digest = point.prefix_digest
+    message.committed_ids.extend(point.committed_ids)
+    if point.sampling is not None:
+        message.sampling.CopyFrom(sampling_message(point.sampling))
+    message.fork_of = point.fork_of
 
 
 def _releases(releases: Sequence[SessionRelease]) -> list[round_pb2.SessionRelease]:
@@ -221,7 +235,14 @@ def _releases(releases: Sequence[SessionRelease]) -> list[round_pb2.SessionRelea
 
 
 def _timing(timing: round_pb2.RoundTiming) -> RoundTiming:
-    return RoundTiming(_NS * timing.queue_ns, _NS * timing.compute_ns, timing.num_cached_tokens)
+    return RoundTiming(
+        _NS * timing.queue_ns,
+        _NS * timing.compute_ns,
+        timing.num_cached_tokens,
+        timing.num_steps,
+        timing.batch_rows,
+        timing.batch_sessions,
+    )
 
 
 def _refusal(error: round_pb2.RoundError) -> PacelineError:

@@ -101,14 +101,14 @@ class ReplicaStream:
         self._has_queued.set()
         return answered
 
-    def withdraw(self, answered: asyncio.Future[Any]) -> bool:
-        """Take the round of a future back; False if it has been sent."""
+    def abandon(self, key: RoundKey, answered: asyncio.Future[Any]) -> asyncio.Future[Any] | None:
+        """Take back the round of a future that was cancelled; where it has been sent, return who gets its answer."""
         for queued in self._queued:
             if queued.answered is answered:
                 self._queued.remove(queued)
-                self.waiting.discard(queued.key, answered)
-                return True
-        return False
+                self.waiting.discard(key, answered)
+                return None
+        return self.waiting.heir(key, answered)
 
     async def run(self, until_hung: Callable[[], Any]) -> Loss:
         """Carry frames until the stream ends or `until_hung` does; returns why. `end` must follow."""

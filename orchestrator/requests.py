@@ -124,10 +124,13 @@ class RequestReader:
             **_MODES,
         }
         drafters: dict[int, Drafter] = {messages.DRAFTER_UNSPECIFIED: Drafter(config.drafter), **_DRAFTERS}
+        mode = _known("speculation.mode", speculation.mode, modes)
+        is_adaptive = mode is SpeculationMode.ADAPTIVE
         return SpeculationPlan.of(
-            _known("speculation.mode", speculation.mode, modes),
+            mode,
             _known("speculation.drafter", speculation.drafter, drafters),
-            speculation.num_draft_tokens or config.num_draft_tokens,
+            speculation.num_draft_tokens
+            or (config.num_adaptive_draft_tokens if is_adaptive else config.num_draft_tokens),
         )
 
     async def input_ids(

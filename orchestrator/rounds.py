@@ -18,11 +18,23 @@ class RoundKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RoundTiming:
-    """Where the time of a round went inside a replica."""
+    """Where the time of a round went inside a replica.
+
+    Attributes:
+        queue_seconds: Until the first forward pass that served it.
+        compute_seconds: From then until the answer was ready.
+        num_cached_tokens: Ids of the round that its cache held already.
+        num_steps: Forward passes that served it.
+        batch_rows: Rows of all sessions in the last of them.
+        batch_sessions: Sessions with rows in it; 0 where the replica does not say.
+    """
 
     queue_seconds: float
     compute_seconds: float
     num_cached_tokens: int
+    num_steps: int = 0
+    batch_rows: int = 0
+    batch_sessions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +70,24 @@ class ProposalRequest:
     round: int
     num_draft_tokens: int
     max_ahead_tokens: int
+    num_awaited_tokens: int
+    max_ahead_guesses: int
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Draft ids; `num_ahead_tokens` of them had been drafted before they were asked for."""
+    """Draft ids; `num_ahead_tokens` of them had been drafted before they were asked for.
+
+    `ahead_outcome` is a lower-case word of the contract's AheadOutcome, empty where an older draft does not tell.
+    """
 
     draft_ids: Sequence[int]
     num_ahead_tokens: int
     timing: RoundTiming
     draft_distributions: Sequence[bytes] = ()
     drafter: Drafter = Drafter.MODEL
+    ahead_outcome: str = ""
+    num_dropped_tokens: int = 0
 
 
 def key_of(request: VerifyRound | ProposalRequest) -> RoundKey:

@@ -1,6 +1,7 @@
 """The draft's side of one session: it may fail, be late or be gone, and the rounds go on without it."""
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 
@@ -11,12 +12,18 @@ from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.draft_length import DraftLength
 from orchestrator.errors import ReplicaUnavailableError, RoundFailedError
 from orchestrator.pool import DraftPool, DraftReplica
+from orchestrator.replica_pace import DraftPace
 from orchestrator.room_search import NO_ROOM_REASONS
 from orchestrator.rounds import Proposal, ProposalRequest, Verdict
 from orchestrator.session import Session
 from orchestrator.session_record import CacheOwner
 from paceline.errors import InvalidRequestError
 from paceline.sampling.draft_distribution import DraftDistribution
+
+# A request with more ids that the draft's cache lacks takes longer than those that patience is measured by.
+_MOST_SHORT_IDS = 16
+# A timer may go off so much too early.
+_TIMER_SECONDS = 0.001
 
 _log = structlog.get_logger()
 
@@ -57,6 +64,7 @@ class SessionDraft:
         self._owner: CacheOwner | None = None
         self._running: asyncio.Task[Proposal | NoProposal] | None = None
         self._asked_at = 0.0
+        self._blamed_at = math.inf  # when the running request is later than a draft may be
         self._is_short = False
         self._is_late = False
         self._reason = "NO_DRAFT_REPLICA"
@@ -70,18 +78,61 @@ class SessionDraft:
     def prefill(self, length: DraftLength) -> None:
         """Begin to bring the draft's cache to the prompt; returns at once."""
         if self.bind() is None:
-            self._begin(0, length)
+            self._begin(0, length, time.monotonic() + self._patience_seconds)
 
-    async def propose(self, round_number: int, length: DraftLength) -> Proposal | NoProposal:
-        """Return draft ids that may follow the session's, or why there are none, within the patience."""
-        deadline = time.monotonic() + self._patience(length)
+    @property
+    def address(self) -> str | None:
+        """The address of the replica, None where there is none."""
+        return self._replica.address if self._replica is not None else None
+
+    @property
+    def pace(self) -> DraftPace | None:
+        """How fast the replica is, None where there is none."""
+        return self._replica.pace.proposals if self._replica is not None else None
+
+    @property
+    def lag(self) -> int | None:
+        """Ids of the session that the replica's cache is not known to hold; None while a request is unanswered."""
+        if self._running is not None and not self._running.done():
+            return None
+        return len(self._session.ids) - (self._cache.known_length if self._replica is not None else 0)
+
+    def refresh(self, round_number: int, length: DraftLength) -> NoProposal:
+        """Have the draft bring its cache to the session, and go on from there; returns at once.
+
+        Returns why there is no proposal: DRAFT_LATE where one will soon be possible.
+        """
+        if self._running is not None:
+            self._abandon_if_another_can_take_over()
+        if self._running is not None and not self._running.done():
+            self._note_late()
+            return NoProposal("DRAFT_LATE")
+        self._running, self._is_late = None, False
+        if (refusal := self.bind()) is not None:
+            return refusal
+        length = DraftLength(0, length.max_ahead_tokens)
+        self._begin(round_number, length, time.monotonic() + self._patience_seconds)
+        return NoProposal("DRAFT_LATE")
+
+    async def propose(
+        self, round_number: int, length: DraftLength, longest_wait_seconds: float | None = None
+    ) -> Proposal | NoProposal:
+        """Return draft ids that may follow the session's, or why there are none, within the patience.
+
+        `longest_wait_seconds` is how long the proposal is worth waiting for; a draft that is later than that, and not
+        than the patience, is not blamed for it.
+        """
+        patience = self._patience(length)
+        wait = patience if longest_wait_seconds is None else min(patience, longest_wait_seconds)
+        begun_at = time.monotonic()
+        deadline = begun_at + wait
         if self._running is not None and self._is_late:
             self._abandon_if_another_can_take_over()
         if self._running is not None and await self._ended_by(deadline) is None:
             return NoProposal("DRAFT_LATE")
         if (refusal := self.bind()) is not None:
             return refusal
-        self._begin(round_number, length)
+        self._begin(round_number, length, begun_at + patience)
         return await self._ended_by(deadline) or NoProposal("DRAFT_LATE")
 
     def confirm(self, proposal: Proposal, verdict: Verdict) -> None:
@@ -130,13 +181,14 @@ class SessionDraft:
     def _patience(self, length: DraftLength) -> float:
         if self._replica is None:
             return self._patience_seconds
-        num_steps = length.num_draft_tokens + 1  # one of them for the ids that the target chose
+        num_steps = length.num_awaited_tokens + 1  # one of them for the ids that the target chose
         return self._replica.clock.patience_seconds(num_steps, self._patience_seconds)
 
-    def _begin(self, round_number: int, length: DraftLength) -> None:
+    def _begin(self, round_number: int, length: DraftLength, blamed_at: float) -> None:
         assert self._replica is not None
-        self._is_short = self._cache.known_length > 0
-        self._asked_at = time.monotonic()
+        num_missing = len(self._session.ids) - self._cache.known_length
+        self._is_short = self._cache.known_length > 0 and num_missing <= _MOST_SHORT_IDS
+        self._asked_at, self._blamed_at = time.monotonic(), blamed_at
         self._running = asyncio.create_task(self._ask(self._replica, round_number, length))
 
     async def _ended_by(self, deadline: float) -> Proposal | NoProposal | None:
@@ -153,12 +205,14 @@ class SessionDraft:
         return running.result()
 
     def _note_late(self) -> None:
-        replica = self._replica
-        # One that was heard meanwhile has much to do; others had better not wait for one that was silent.
-        is_silent = replica is not None and replica.pulse.heard_at < self._asked_at
-        if replica is not None and is_silent and self._is_short and not self._is_late:
-            replica.breaker.fail(time.monotonic())
         self._is_late, self._reason = True, "DRAFT_LATE"
+        replica, now = self._replica, time.monotonic()
+        if replica is None or now < self._blamed_at - _TIMER_SECONDS:
+            return
+        self._blamed_at = math.inf
+        # One that was heard meanwhile has much to do; others had better not wait for one that was silent.
+        if self._is_short and replica.pulse.heard_at < self._asked_at:
+            replica.breaker.fail(now)
 
     def _abandon_if_another_can_take_over(self) -> None:
         """Wait no more for a replica that all sessions leave alone, if there is another one."""
@@ -196,7 +250,9 @@ class SessionDraft:
         replica.breaker.succeed()
         if self._is_short:
             num_steps = 1 + len(proposal.draft_ids) - proposal.num_ahead_tokens
-            replica.clock.note(num_steps, time.monotonic() - self._asked_at)
+            elapsed = time.monotonic() - self._asked_at
+            replica.clock.note(num_steps, elapsed)
+            replica.pace.proposals.note(elapsed, proposal.timing)
 
     def _is_valid(self, proposal: Proposal, length: DraftLength) -> bool:
         """Whether the target can judge a proposal; one that it would refuse must cost no more than its round."""

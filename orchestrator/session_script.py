@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from orchestrator.session_fields import Value
 
 _SCRIPT = Path(__file__).with_name("session_store.lua").read_bytes()
 _SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()  # EVALSHA names scripts so
-_MAX_BATCH = 128  # calls that are sent before the first answer is read
+MAX_BATCH = 64  # calls that the server runs in one go, in which nobody else is served: below a millisecond
 
 
 class Call(NamedTuple):
@@ -24,6 +24,9 @@ class Call(NamedTuple):
     session_id: str
     command: str
     arguments: tuple[Value, ...] = ()
+
+
+Outcome = list[Any] | BaseException  # an answer, or the error of a call that failed alone
 
 
 class SessionScript:
@@ -47,11 +50,24 @@ class SessionScript:
         """Return the answers to calls, which are not waited for one by one."""
         answers: list[list[Any]] = []
         waiting = iter(calls)
-        while batch := list(islice(waiting, _MAX_BATCH)):
-            with unavailable_if_redis_fails():
-                async with asyncio.timeout(self._deadline_seconds):
-                    answers += await self._answers(batch)
+        while batch := list(islice(waiting, MAX_BATCH)):
+            answers += map(answer_of, await self.outcomes(batch))
         return answers
+
+    async def outcomes(self, calls: Sequence[Call]) -> Sequence[Outcome]:
+        """Return what came of each of at most MAX_BATCH calls, which one failure does not keep from others."""
+        with unavailable_if_redis_fails():
+            async with asyncio.timeout(self._deadline_seconds):
+                if len(calls) == 1:
+                    return [await self._answer(calls[0])]
+                if not self.has_one_server:
+                    return await asyncio.gather(*map(self._answer, calls), return_exceptions=True)
+                return await self._call(*self._parts_of_batch(calls))
+
+    @property
+    def has_one_server(self) -> bool:
+        """Whether all keys are at the same server, so that one call of the script may have those of many sessions."""
+        return isinstance(self._redis, Redis)
 
     def state_pattern(self) -> str:
         """Return the pattern of SCAN that all states match."""
@@ -61,25 +77,10 @@ class SessionScript:
         """Return the session of a state's key."""
         return state_key.decode().removeprefix(f"{self._prefix}:{{").removesuffix("}:state")
 
-    async def _answers(self, calls: Sequence[Call]) -> list[list[Any]]:
-        # A cluster's pipeline closes the client for everyone when a node fails, so there calls go side by side.
-        if not isinstance(self._redis, Redis):
-            return await asyncio.gather(*map(self._answer, calls))
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for call in calls:
-                pipeline.execute_command("EVALSHA", _SHA, *self._parts(call))
-            answers = await pipeline.execute(raise_on_error=False)
-        return [await self._made_good(call, answer) for call, answer in zip(calls, answers, strict=True)]
-
-    async def _made_good(self, call: Call, answer: Any) -> list[Any]:
-        if isinstance(answer, NoScriptError):
-            return await self._answer(call)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
     async def _answer(self, call: Call) -> list[Any]:
-        parts = self._parts(call)
+        return await self._call(2, *self._keys(call), call.command, *call.arguments)
+
+    async def _call(self, *parts: Value) -> list[Any]:
         try:
             answer = await self._redis.execute_command("EVALSHA", _SHA, *parts)
         except NoScriptError:  # a server that has been restarted or is new to us
@@ -87,10 +88,28 @@ class SessionScript:
         assert isinstance(answer, list), answer
         return answer
 
-    def _parts(self, call: Call) -> tuple[Value, ...]:
+    def _parts_of_batch(self, calls: Sequence[Call]) -> Iterator[Value]:
+        yield 2 * len(calls)
+        for call in calls:
+            yield from self._keys(call)
+        yield "batch"
+        for call in calls:
+            yield len(call.arguments)
+            yield call.command
+            yield from call.arguments
+
+    def _keys(self, call: Call) -> tuple[str, str]:
         # The braces keep the keys of a session in one slot of a cluster.
         family = f"{self._prefix}:{{{call.session_id}}}"
-        return (2, f"{family}:state", f"{family}:ids", call.command, *call.arguments)
+        return f"{family}:state", f"{family}:ids"
+
+
+def answer_of(outcome: Outcome) -> list[Any]:
+    """Return the answer to a call; raises SessionStoreUnavailableError where the call failed at the server."""
+    with unavailable_if_redis_fails():
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
 
 def _escaped(text: str) -> str:

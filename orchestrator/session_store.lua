@@ -1,10 +1,11 @@
--- Every script of the session store, called as EVALSHA <sha> 2 <state> <ids> <command> <arguments...>.
+-- Every script of the session store, called as EVALSHA <sha> 2 <state> <ids> <command> <arguments...>, or for many
+-- sessions at once as EVALSHA <sha> <2 * sessions> <state> <ids> [<state> <ids> ...] batch <calls...>.
 --
 -- KEYS[1]  hash: the session's state (fields in docs/rounds.md)
 -- KEYS[2]  string: its ids, prompt and committed, 4 bytes each, little-endian
 -- ARGV[1]  command; its arguments follow, numbers as decimal text
 --
--- Returns {code, epoch, position}, epoch and position as stored after the call, 0 where there is no session; `load`,
+-- Each command returns {code, epoch, position}, epoch and position as stored after the call, 0 where there is no session; `load`,
 -- `overview` and `cancel` add what they say. Codes:
 --   OK                 applied
 --   REPEATED           had been applied before; nothing changed
@@ -215,6 +216,21 @@ function commands.load()
   found[4] = redis.call('HGETALL', state)
   found[5] = redis.call('GET', ids_key) or ''
   return found
+end
+
+-- batch num_arguments command [argument ...] [num_arguments command [argument ...] ...]
+-- Runs a command for each pair of keys, one after the other. Returns their answers in that order, the error itself in
+-- the place of a command that failed.
+function commands.batch(...)
+  local calls, at, answers = {...}, 1, {}
+  for number = 1, #KEYS / 2 do
+    state, ids_key = KEYS[2 * number - 1], KEYS[2 * number]
+    local last = at + 1 + calls[at]
+    local is_done, answered = pcall(commands[calls[at + 1]], unpack(calls, at + 2, last))
+    if not is_done and type(answered) ~= 'table' then answered = {err = answered} end
+    answers[number], at = answered, last + 1
+  end
+  return answers
 end
 
 return commands[ARGV[1]](unpack(ARGV, 2))

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from orchestrator.call_line import CallLine, let_the_next_rounds_go_first
 from orchestrator.errors import (
     SessionCancelledError,
     SessionLostError,
@@ -101,6 +102,7 @@ class SessionStore:
         self._redis = redis
         self._settings = settings
         self._script = SessionScript(redis, settings.prefix, settings.limits.deadline_seconds)
+        self._commits = CallLine(self._script.outcomes)
 
     @classmethod
     @asynccontextmanager
@@ -110,7 +112,11 @@ class SessionStore:
         The first command finds out if the server is there.
         """
         async with redis_client(read_redis_url(settings.url), settings.limits) as redis:
-            yield cls(redis, settings)
+            store = cls(redis, settings)
+            try:
+                yield store
+            finally:
+                await store._commits.close()
 
     async def ping(self) -> None:
         """Find out if the server answers."""
@@ -146,10 +152,13 @@ class SessionStore:
         )
 
     async def commit(self, session_id: str, epoch: int, commit: Commit) -> None:
-        """Append the ids of a round."""
+        """Append the ids of a round; one commit of a session at a time, together with those of other sessions."""
         ids, status = pack_ids(commit.ids), commit.status.value
         arguments = (epoch, commit.position, ids, commit.digest, status, *self._lifetimes)
-        await self._change(session_id, epoch, "commit", *arguments)
+        call = Call(session_id, "commit", arguments)
+        answer = _Answer(*(await self._run_gathered(call)))
+        if answer.code not in _APPLIED:
+            raise _refusal(session_id, epoch, answer)
 
     async def finish(self, session_id: str, epoch: int, status: SessionStatus) -> None:
         """End or suspend a session that runs; one that does not run stays as it is."""
@@ -268,6 +277,14 @@ class SessionStore:
 
     def _epoch_step(self) -> int:
         return 1 + secrets.randbelow(self._settings.max_epoch_step)
+
+    async def _run_gathered(self, call: Call) -> list[Any]:
+        """Return the answer to a call that may wait for others to go with it."""
+        if self._script.has_one_server:
+            return await self._commits.run(call)
+        # In a cluster one server that is gone must not hold up the sessions of the others.
+        await let_the_next_rounds_go_first()
+        return await self._script.run(call)
 
     async def _change(self, session_id: str, epoch: int, command: str, *arguments: Value) -> _Answer:
         answer = await self._answer(session_id, command, *arguments)

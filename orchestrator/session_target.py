@@ -17,6 +17,7 @@ from orchestrator.errors import (
 )
 from orchestrator.pool import TargetPool, TargetReplica
 from orchestrator.recovery import Recovery
+from orchestrator.replica_pace import ReplicaPace
 from orchestrator.room_search import NO_ROOM_REASONS, RoomSearch, can_never_fit
 from orchestrator.rounds import Proposal, Verdict, VerifyRound
 from orchestrator.session import Session
@@ -73,6 +74,17 @@ class SessionTarget:
     def address(self) -> str | None:
         """The address of the replica, None before `bind`."""
         return self._replica.address if self._replica is not None else None
+
+    @property
+    def pace(self) -> ReplicaPace:
+        """How fast the replica is; call it after `bind`."""
+        assert self._replica is not None, "bind comes first"
+        return self._replica.pace
+
+    @property
+    def num_sessions(self) -> int:
+        """Sessions of this orchestrator at the replica, this one included."""
+        return self._replica.num_sessions if self._replica is not None else 0
 
     @property
     def owner(self) -> CacheOwner:

@@ -84,6 +84,8 @@ class Transcript:
 
     def _num_ready(self) -> int:
         """How many of the held tokens can no longer belong to a stop text."""
+        if not self._stop.texts:
+            return len(self._held)
         num_exempt = self._num_exempt
         texts = [one.text for one in self._held[num_exempt:]]
         num_sure = sum(map(len, texts)) - self._stop.num_undecided("".join(texts))

@@ -52,6 +52,16 @@ class WaitingRounds:
         if remaining:
             self._rounds[key] = remaining
 
+    def heir(self, key: RoundKey, answered: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        """Return a future that takes the place of one that was cancelled; the old one where its answer has come."""
+        rounds = self._rounds.get(key, deque())
+        for place, one in enumerate(rounds):
+            if one.answered is answered:
+                heir: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                rounds[place] = one._replace(answered=heir)
+                return heir
+        return answered
+
     def owed(self, watched_since: float) -> Owed | None:
         """Return what the replica owes; None where it is nothing."""
         rounds = [one for same_key in self._rounds.values() for one in same_key]

@@ -208,6 +208,22 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class DraftLengthChoice:
+    """How many draft tokens a round was to have, and why; see `paceline.v1.DraftLengthChoice`."""
+
+    num_draft_tokens: int
+    max_ahead_tokens: int
+    reason: str
+    acceptance: float = 0.0
+    tokens_per_round: float = 0.0
+    tokens_per_second: float = 0.0
+    target_only_tokens_per_second: float = 0.0
+    draft_seconds: float = 0.0
+    pass_seconds: float = 0.0
+    num_reported_draft_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class SpeculationSummary:
     """What speculation did; the tuples have one entry for each place in the round."""
 
@@ -220,6 +236,9 @@ class SpeculationSummary:
     num_degraded_rounds: Mapping[str, int]
     num_rounds_by_drafter: Mapping[str, int] = field(default_factory=dict[str, int])
     num_rounds_per_draft_length: tuple[int, ...] = ()
+    choice: DraftLengthChoice | None = None
+    num_proposals_by_ahead_outcome: Mapping[str, int] = field(default_factory=dict[str, int])
+    num_dropped_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from paceline.client.generation import (
     Chat,
     ContinuationMode,
     Drafter,
+    DraftLengthChoice,
     FinishReason,
     GeneratedToken,
     GenerationEvent,
@@ -175,6 +176,21 @@ def _token(token: pb.GeneratedToken) -> GeneratedToken:
     return GeneratedToken(token.id, token.text, _ORIGINS[token.origin], logprob, alternatives)
 
 
+def _choice(choice: pb.DraftLengthChoice) -> DraftLengthChoice:
+    return DraftLengthChoice(
+        choice.num_draft_tokens,
+        choice.max_ahead_tokens,
+        choice.reason,
+        choice.acceptance,
+        choice.tokens_per_round,
+        choice.tokens_per_second,
+        choice.target_only_tokens_per_second,
+        choice.draft_seconds,
+        choice.pass_seconds,
+        choice.num_reported_draft_tokens,
+    )
+
+
 def _summary(summary: pb.GenerationSummary, choice: int) -> GenerationSummary:
     usage, speculation, timing = summary.usage, summary.speculation, summary.timing
     return GenerationSummary(
@@ -190,6 +206,9 @@ def _summary(summary: pb.GenerationSummary, choice: int) -> GenerationSummary:
             dict(speculation.num_degraded_rounds),
             dict(speculation.num_rounds_by_drafter),
             tuple(speculation.num_rounds_per_draft_length),
+            _choice(speculation.choice) if speculation.HasField("choice") else None,
+            dict(speculation.num_proposals_by_ahead_outcome),
+            speculation.num_dropped_tokens,
         ),
         GenerationTiming(
             timing.time_to_first_token_seconds,

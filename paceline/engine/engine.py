@@ -5,7 +5,7 @@ The loop is three calls: admit what has come, run one forward pass over the rows
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
@@ -23,11 +23,13 @@ from paceline.engine.errors import (
     SequenceClosedError,
 )
 from paceline.engine.eviction import eviction_order
+from paceline.engine.pass_clock import PassClock
 from paceline.engine.precision import choose_precision
 from paceline.engine.progress import EngineProgress
-from paceline.engine.runner import Runner, RunnerConfig, load_model
-from paceline.engine.scheduling import RowBudget, plan_step
+from paceline.engine.runner import HeadKind, Runner, RunnerConfig, load_model
+from paceline.engine.scheduling import Due, RowBudget, StallBound, plan_step
 from paceline.engine.self_test import SelfTestReport, check_finite, run_self_test
+from paceline.engine.self_test_record import SelfTestRecord
 from paceline.engine.sequence import Sequence
 from paceline.engine.task import Pass, Task
 from paceline.engine.waiting_line import AdmissionRules, WaitingLine, abandoned, refuse
@@ -37,6 +39,7 @@ from paceline.errors import PacelineError
 __all__ = ["AdmissionRules", "CacheUsage", "Engine", "EngineConfig", "EngineInfo", "SelfTestReport"]
 
 Invariance = Literal["require", "prefer", "off"]
+SelfTesting = Literal["remembered", "always"]
 
 # Of so many latest passes the longest is reported.
 _NUM_TIMED_PASSES = 16
@@ -55,9 +58,14 @@ class EngineConfig:
         device: OpenVINO device: "CPU", "GPU" or "NPU".
         compute_precision: "f32", "bf16", or "auto": what is fastest for the weights on this device.
         kv_precision: "f32", "f16", "bf16", "u8", or "auto": as the computation.
+        activation_group_size: See `RunnerConfig`.
+        head: "exact", or "fast" for a draft: see `paceline.engine.runner.load_model`.
         max_rows_per_step: Most rows of a forward pass.
+        max_decode_stall_seconds: How long prompts may hold up the rounds of sessions that decode.
         batch_invariant: "require" refuses to load a model whose logits depend on the batch, "prefer" reports it,
             "off" promises nothing and lays prompts out in the faster, chunked way.
+        self_test: "remembered" tests everything unless an earlier start has, under the same circumstances and with the
+            same bits; "always" does not ask what was found before.
         max_context_tokens: Longest sequence; the model's own limit, or the cache's if that is smaller, where None.
         admission: How works wait for room in the KV cache.
     """
@@ -68,8 +76,12 @@ class EngineConfig:
     device: str = "CPU"
     compute_precision: str = "auto"
     kv_precision: str = "auto"
+    activation_group_size: int | None = None
+    head: HeadKind = "exact"
     max_rows_per_step: int = 64
+    max_decode_stall_seconds: float = 0.6
     batch_invariant: Invariance = "require"
+    self_test: SelfTesting = "remembered"
     max_context_tokens: int | None = None
     admission: AdmissionRules = field(default_factory=AdmissionRules)
 
@@ -123,7 +135,8 @@ class Engine:
         self._runner = runner
         self._pool = BlockPool(runner.num_blocks, runner.block_size)
         self._limits = Limits(info.vocabulary_size, info.max_context_tokens)
-        self._budget = RowBudget(max_rows=config.max_rows_per_step)
+        self._stall_bound = StallBound(config.max_decode_stall_seconds, config.max_rows_per_step)
+        self._clock = PassClock()
         self._lay_out = chunked_batch if config.batch_invariant == "off" else split_batch
         self._inbox = _Inbox()
         self._sequences: dict[int, Sequence] = {}
@@ -148,17 +161,21 @@ class Engine:
             BlocksExhaustedError: `kv_cache_bytes` is too small to be of use.
             SelfTestError: Logits are not finite, or not batch-invariant where that is required.
         """
-        manifest, build = load_model(config.model_directory)
+        manifest, build = load_model(config.model_directory, config.head)
         precision = choose_precision(
             config.device, manifest.weights, config.compute_precision, config.kv_precision
         )
         runner_config = RunnerConfig(
-            config.device, precision.compute, precision.kv, config.num_threads, config.kv_cache_bytes
+            config.device,
+            precision.compute,
+            precision.kv,
+            config.num_threads,
+            config.kv_cache_bytes,
+            config.activation_group_size,
         )
-        runner = Runner(build(), runner_config)
+        runner = Runner(build(), runner_config, weights=build)
         shape = manifest.architecture
-        test = check_finite if config.batch_invariant == "off" else run_self_test
-        report = test(runner, shape.vocabulary_size)
+        report = _tested(runner, runner_config, shape.vocabulary_size, config)
         if config.batch_invariant == "require":
             _require_invariance(report, config, precision.compute, precision.kv)
         capacity = (runner.num_blocks - 1) * runner.block_size
@@ -354,7 +371,8 @@ class Engine:
 
     def _step(self) -> None:
         """One forward pass over the rows that are due."""
-        plan = plan_step([task.due() for task in self._tasks], self._budget)
+        due = [task.due() for task in self._tasks]
+        plan = plan_step(due, self._budget(due))
         running = [(task, task.rows(num)) for task, num in zip(self._tasks, plan, strict=True) if num]
         if not running:
             return
@@ -362,14 +380,24 @@ class Engine:
         min_rows = self.info.self_test.min_rows
         batch = self._lay_out([rows for _, rows in running], min_rows, self._runner.block_size)
         logits = self._runner.forward(batch)
-        self._note_pass(monotonic_ns() - started_ns)
+        self._note_pass(batch.num_rows, monotonic_ns() - started_ns)
         first = 0
         for task, rows in running:
             part = logits[first : first + rows.num_logits]
-            self._apply(task, rows, part, Pass(self._num_steps, batch.num_rows, started_ns))
+            self._apply(task, rows, part, Pass(self._num_steps, batch.num_rows, len(running), started_ns))
             first += rows.num_logits
 
-    def _note_pass(self, duration_ns: int) -> None:
+    def _budget(self, due: list[Due]) -> RowBudget:
+        """Return what the next pass may hold."""
+        now, running = monotonic(), {id(task.sequence) for task in self._tasks}
+        may_decode_soon = any(
+            one.is_live and id(one) not in running and now - one.idle_since < self._rules.protect_seconds
+            for one in self._sequences.values()
+        )
+        return self._stall_bound.budget(due, self._clock, may_decode_soon=may_decode_soon)
+
+    def _note_pass(self, num_rows: int, duration_ns: int) -> None:
+        self._clock.note(num_rows, duration_ns / 1e9)
         self._latest_passes_ns.append(duration_ns)
         self._longest_step_ns = max(self._latest_passes_ns)
         self._num_steps += 1
@@ -390,6 +418,22 @@ class Engine:
         self._has_room_changed |= bool(done)
         for task in done:
             task.resolve()
+
+
+def _tested(
+    runner: Runner, runner_config: RunnerConfig, vocabulary_size: int, config: EngineConfig
+) -> SelfTestReport:
+    """Test what is loaded, as far as it is not known from an earlier start."""
+    if config.batch_invariant == "off":
+        return check_finite(runner, vocabulary_size)
+    settings = {**asdict(runner_config), "num_threads": runner.num_threads, "head": config.head}
+    record = SelfTestRecord(config.model_directory, settings)
+    known = record.read() if config.self_test == "remembered" else None
+    report = run_self_test(runner, vocabulary_size, known)
+    is_new = known is None or known.numerics_digest != report.numerics_digest
+    if is_new and report.batch_invariant:
+        record.write(report)
+    return report
 
 
 def _require_invariance(report: SelfTestReport, config: EngineConfig, compute: str, kv: str) -> None:

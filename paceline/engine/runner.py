@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +12,18 @@ import openvino as ov
 from paceline.engine.batch import Batch
 from paceline.engine.block_pool import PADDING_BLOCK
 from paceline.engine.errors import BlocksExhaustedError, UnsupportedModelError
-from paceline.engine.graph.builder import build_graph
+from paceline.engine.graph.builder import build_graph, head_name
 from paceline.engine.graph.exported import read_exported
 from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
-from paceline.engine.graph.weights import open_weights
+from paceline.engine.graph.weights import FAST_HEAD, open_weights
 from paceline.engine.work import Logits
 
 # Vector loads of the KV are fastest when blocks start at a cache line.
 ALIGNMENT = 64
 # The self-test needs three sequences of 112 tokens beside the padding block.
 MIN_BLOCKS = 13
+
+HeadKind = Literal["exact", "fast"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class RunnerConfig:
         kv_precision: "f32", "f16", "bf16" or "u8".
         num_threads: Threads of a forward pass.
         kv_cache_bytes: Memory for the KV cache.
+        activation_group_size: Neighbouring activations that share a scale where they are quantised to meet int8 or int4
+            weights; 0 leaves them as they are, and the device chooses where it is None. The larger the faster, as far
+            as the groups of the weights reach.
     """
 
     device: str
@@ -40,6 +46,7 @@ class RunnerConfig:
     kv_precision: str
     num_threads: int
     kv_cache_bytes: int
+    activation_group_size: int | None = None
 
 
 class Runner:
@@ -52,8 +59,12 @@ class Runner:
         num_threads: Threads that a pass really uses, which may be fewer than were asked for.
     """
 
-    def __init__(self, model: ov.Model, config: RunnerConfig) -> None:
-        """Compile and allocate. Raises BlocksExhaustedError where the memory holds no useful cache."""
+    def __init__(self, model: ov.Model, config: RunnerConfig, weights: object = None) -> None:
+        """Compile and allocate. Raises BlocksExhaustedError where the memory holds no useful cache.
+
+        `weights` is what keeps the memory of the model's constants: OpenVINO holds no reference to int4 arrays.
+        """
+        self._weights = weights
         properties = {
             "INFERENCE_PRECISION_HINT": config.compute_precision,
             "KV_CACHE_PRECISION": config.kv_precision,
@@ -67,6 +78,8 @@ class Runner:
                 "ENABLE_CPU_PINNING": False,
             }
             properties |= threads
+            if config.activation_group_size is not None:
+                properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = config.activation_group_size
         self._compiled = ov.Core().compile_model(model, config.device, properties)
         self._request = self._compiled.create_infer_request()
         self.num_threads = (
@@ -110,16 +123,21 @@ class Runner:
             self._request.set_tensor(one.any_name, ov.Tensor(memory, shape, one.element_type))
 
 
-def load_model(directory: Path) -> tuple[Manifest, Callable[[], ov.Model]]:
-    """Return a prepared directory's manifest and what reads its graph; raises UnsupportedModelError."""
+def load_model(directory: Path, head: HeadKind = "exact") -> tuple[Manifest, Callable[[], ov.Model]]:
+    """Return a prepared directory's manifest and what reads its graph; raises UnsupportedModelError.
+
+    The fast head computes the logits in int4, where a built directory with int4 weights has it besides the exact one.
+    """
     manifest = Manifest.read(directory)
     if manifest.graph == "exported":
         return manifest, lambda: read_exported(directory / EXPORTED_FILE)
     weights = open_weights(directory / WEIGHTS_FILE)
+    has_fast_head = head == "fast" and f"{FAST_HEAD}.q" in weights
+    name = FAST_HEAD if has_fast_head else head_name(manifest.architecture)
 
     def build() -> ov.Model:
         try:
-            return build_graph(manifest.architecture, weights)
+            return build_graph(manifest.architecture, weights, name)
         except KeyError as error:
             raise UnsupportedModelError(
                 f"{directory} lacks the weights {error}.", path=str(directory)

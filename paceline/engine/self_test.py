@@ -7,7 +7,7 @@ blocks over the threads, and in bf16 that shows in so few rows (1 in 10) that th
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from time import monotonic_ns
 
@@ -47,12 +47,17 @@ class SelfTestReport:
     longest_pass_ns: int = 0
 
 
-def run_self_test(runner: Runner, vocabulary_size: int) -> SelfTestReport:
+def run_self_test(
+    runner: Runner, vocabulary_size: int, known: SelfTestReport | None = None
+) -> SelfTestReport:
     """Compute the same rows in many ways; takes the first blocks of the cache, so run it before any sequence.
 
-    Raises SelfTestError where the logits are not finite.
+    `known` is what was found before under the same circumstances: if the first rows have its bits, it is returned with
+    the duration of this pass. Raises SelfTestError where the logits are not finite.
     """
     probe = _Probe(runner, vocabulary_size)
+    if known is not None and known.numerics_digest == probe.digest:
+        return replace(known, longest_pass_ns=probe.longest_pass_ns)
     failed: tuple[str, ...] = ()
     for min_rows in _row_counts(runner.num_threads):
         failed = probe.failed_checks(min_rows)
@@ -90,10 +95,13 @@ class _Probe:
             message = "The model computes NaN or infinite logits in this precision; choose another one."
             raise SelfTestError(message, check="finite logits")
 
+    @property
+    def digest(self) -> str:
+        return blake2b(self.expected.tobytes(), digest_size=16).hexdigest()
+
     def report(self, min_rows: int, failed: tuple[str, ...]) -> SelfTestReport:
-        digest = blake2b(self.expected.tobytes(), digest_size=16).hexdigest()
         return SelfTestReport(
-            not failed, min_rows, self.num_rows_compared, failed, digest, self.longest_pass_ns
+            not failed, min_rows, self.num_rows_compared, failed, self.digest, self.longest_pass_ns
         )
 
     def failed_checks(self, min_rows: int) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ class Pass(NamedTuple):
 
     step: int  # its number
     batch_rows: int  # rows of all sequences, padding included
+    batch_sessions: int  # sequences with rows in it
     started_ns: int  # on the monotonic clock
 
 
@@ -32,7 +33,7 @@ class Task:
         self._first_selected = admitted.num_tokens - handle.work.num_selected
         self._started_ns = monotonic_ns()
         self._num_steps = 0
-        self._batch_rows = 0
+        self._batch_rows = self._batch_sessions = 0
 
     @property
     def num_pending(self) -> int:
@@ -42,7 +43,8 @@ class Task:
 
     def due(self) -> Due:
         """Describe the task to the scheduler."""
-        return Due(self.num_pending, self.handle.work.background, self.sequence.last_step)
+        has_rest = self._num_steps > 0 and self.sequence.num_computed < self._admitted.num_tokens
+        return Due(self.num_pending, self.handle.work.background, self.sequence.last_step, has_rest)
 
     def rows(self, num_rows: int) -> Rows:
         """Return the next rows; those that choose an id come with logits."""
@@ -56,7 +58,7 @@ class Task:
         if not self._num_steps:
             self._started_ns = ran.started_ns
         self._num_steps += 1
-        self._batch_rows = ran.batch_rows
+        self._batch_rows, self._batch_sessions = ran.batch_rows, ran.batch_sessions
         self.sequence.last_step = ran.step
         self.sequence.advance(len(part.token_ids))
         if part.num_logits:
@@ -75,6 +77,7 @@ class Task:
             num_steps=self._num_steps,
             batch_rows=self._batch_rows,
             num_cached_tokens=self._admitted.num_cached_tokens,
+            batch_sessions=self._batch_sessions,
         )
         self.handle.future.set_result(WorkResult(ids[: work.num_selected], ids[work.num_selected :], timing))
 

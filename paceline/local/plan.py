@@ -135,6 +135,7 @@ def _orchestrator_command(
         "--draft-addresses": ",".join(draft.address for draft in drafts) or None,
         "--model": str(config.target.directory),
         "--weights": config.target.weights,
+        "--speculation": "fixed" if config.num_draft_tokens is not None else None,
         "--num-draft-tokens": config.num_draft_tokens,
         "--grace-seconds": GRACE_SECONDS,
     }

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from paceline.engine.graph.manifest import WEIGHTS_FILE, Manifest
-from paceline.engine.graph.weights import Array, quantize
+from paceline.engine.graph.weights import FAST_HEAD, Array, quantize
 from paceline.models.cache import default_cache_dir
 from paceline.models.catalog import MODELS, find_model
 from paceline.models.errors import UnknownModelError
@@ -119,4 +119,7 @@ def _stored(model: GgufWeights, tensor: GgufTensor, weights: str) -> dict[str, A
         return {name: np.ascontiguousarray(values)}
     # Gathering packed values is not supported, and the head decides between close logits: both stay int8.
     kept_wider = weights == "int4" and name in {EMBEDDING, HEAD}
-    return quantize(name, values, "int8" if kept_wider else weights)
+    stored = quantize(name, values, "int8" if kept_wider else weights)
+    if weights == "int4" and name == (EMBEDDING if model.architecture.has_tied_head else HEAD):
+        stored |= quantize(FAST_HEAD, values, "int4")
+    return stored

@@ -14,7 +14,9 @@ numpy keeps stable, increments its counter before each block. A device that foll
 
 import functools
 import math
+import threading
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ MAX_GUMBEL = 22.875
 
 # Setting the counter for one block costs about as much as drawing a hundred blocks in a row.
 _BLOCKS_PER_SEEK = 100
+_NOTHING_DRAWN = np.zeros(4, np.uint64)
 
 Words = npt.NDArray[np.uint32]
 
@@ -40,12 +43,30 @@ class Stream(IntEnum):
     DRAFT = 3  # rejection: the draft's own choice
 
 
+class _Generators(threading.local):
+    """One generator a thread: making one takes longer than drawing the few words that a round needs."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(0)
+
+
+_GENERATORS = _Generators()
+
+
 class Noise:
     """The noise of one seed and stream. Not for several threads at once."""
 
     def __init__(self, seed: int, stream: Stream) -> None:
-        self._generator = np.random.Philox(key=np.array([seed, stream], np.uint64))
-        self._state = self._generator.state
+        self._counter = np.zeros(4, np.uint64)
+        # All of a generator's state, with nothing drawn in advance.
+        self._state: Any = {
+            "bit_generator": "Philox",
+            "state": {"counter": self._counter, "key": np.array([seed, stream], np.uint64)},
+            "buffer": _NOTHING_DRAWN,
+            "buffer_pos": len(_NOTHING_DRAWN),
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
 
     def at(self, position: int, vocabulary_size: int) -> "RowNoise":
         """Return the noise of all tokens at a position."""
@@ -57,9 +78,10 @@ class Noise:
 
     def blocks(self, position: int, first_block: int, num_blocks: int) -> Words:
         """Return the words of consecutive blocks of eight tokens [num_blocks * 8]."""
-        self._state["state"]["counter"][:2] = first_block, position
-        self._generator.state = self._state
-        raw = self._generator.random_raw(num_blocks * (TOKENS_PER_BLOCK // 2))
+        self._counter[0], self._counter[1] = first_block, position
+        generator = _GENERATORS.philox
+        generator.state = self._state
+        raw = generator.random_raw(num_blocks * (TOKENS_PER_BLOCK // 2))
         return np.asarray(raw, "<u8").view("<u4")
 
 

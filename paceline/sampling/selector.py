@@ -29,9 +29,14 @@ class RowSelector:
         self._processor = LogitsProcessor(parameters, mask)
         self._noise = Noise(parameters.seed, Stream.TOKEN)
 
+    @property
+    def is_greedy_and_idle(self) -> bool:
+        """Whether the highest logit is chosen as the model gave it."""
+        return self._parameters.temperature == 0.0 and self._processor.is_idle
+
     def __call__(self, logits: Logits, positions: TokenIds, token_ids: Sequence[int]) -> TokenIds:
         """Return the chosen ids [num_rows]; row i chooses what follows `token_ids[:positions[i]]`."""
-        if self._parameters.temperature == 0.0 and self._processor.is_idle:
+        if self.is_greedy_and_idle:
             chosen_ids = logits.argmax(axis=1)
         else:
             rows = zip(logits, positions.tolist(), strict=True)
@@ -45,8 +50,11 @@ class RowSelector:
     def _choose(self, logits: Row, position: int, token_ids: Sequence[int]) -> int:
         row = self._processor.process(logits, position, token_ids)
         if self._parameters.temperature == 0.0:
-            return int(row.argmax())
+            return self._choose_greedily(row, position)
         return self._choose_from(self._candidates(row), position, len(row))
+
+    def _choose_greedily(self, row: Row, position: int) -> int:
+        return int(row.argmax())
 
     def _choose_from(self, candidates: Candidates, position: int, vocabulary_size: int) -> int:
         chosen = choose(candidates, self._noise.at(position, vocabulary_size))

@@ -16,6 +16,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from paceline.errors import ConfigError, PacelineError
 
 MIB = 1 << 20
+ACTIVATION_GROUP_DESCRIPTION = (
+    "Neighbouring activations that share a scale beside int8 and int4 weights: the more, the faster and the coarser; "
+    "0 quantises none, the device chooses if unset."
+)
 
 
 def _split(value: Any) -> Any:
@@ -100,15 +104,30 @@ class ModelServiceConfig(ServiceConfig):
     kv_precision: Annotated[
         Literal["auto", "f32", "f16", "bf16", "u8"], Field(description="Precision of the KV cache.")
     ] = "auto"
+    activation_group_size: Annotated[int | None, Field(description=ACTIVATION_GROUP_DESCRIPTION, ge=0)] = None
     batch_invariant: Annotated[
         Literal["require", "prefer", "off"],
         Field(description="Whether logits must not depend on what else is in the batch."),
     ] = "require"
+    self_test: Annotated[
+        Literal["remembered", "always"],
+        Field(
+            description="Whether a start that finds the circumstances of an earlier one repeats the whole test of that."
+        ),
+    ] = "remembered"
     kv_cache_mib: Annotated[int, Field(description="Size of the KV cache in MiB.", ge=1)] = 512
     num_threads: Annotated[
         int | None, Field(description="Threads that compute; one a core if unset.", ge=1)
     ] = None
     max_rows_per_step: Annotated[int, Field(description="Most rows of one forward pass.", ge=1)] = 64
+    max_decode_stall_seconds: Annotated[
+        float,
+        Field(
+            description="Longest that prompts of other sessions hold up a round, in seconds; the shorter, the slower "
+            "prompts are read beside running sessions.",
+            gt=0,
+        ),
+    ] = 0.6
     max_context_tokens: Annotated[
         int | None, Field(description="Most tokens of one session; the model's own limit if unset.", ge=2)
     ] = None

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo
+from paceline.engine.runner import HeadKind
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
 from paceline.sampling.structure import StructureCompiler
@@ -60,23 +61,32 @@ class HostedModel:
 
 
 @asynccontextmanager
-async def hosting(config: ModelServiceConfig) -> AsyncIterator[HostedModel]:
+async def hosting(config: ModelServiceConfig, head: HeadKind = "exact") -> AsyncIterator[HostedModel]:
     """Load and test the configured model in a thread, and close it when the block ends.
 
-    A forward pass that does not end in time is left running, and the process then ends under it.
+    Only a draft may have the fast head: a target's text would change. A forward pass that does not end in time is left
+    running, and the process then ends under it.
 
     Raises PacelineError where the model is not prepared, cannot be built or fails its self-test.
     """
     directory = prepared_directory(config.model) or find_prepared(config.model, config.weights)
-    tokenizer = await asyncio.to_thread(Tokenizer.load, directory)
-    vocabulary_sha256 = await asyncio.to_thread(lambda: tokenizer.vocabulary_hash)
-    engine = await asyncio.to_thread(Engine.load, engine_config(config, directory))
+    # Both at once: compiling lets other threads run.
+    (tokenizer, vocabulary_sha256), engine = await asyncio.gather(
+        asyncio.to_thread(_read_vocabulary, directory),
+        asyncio.to_thread(Engine.load, engine_config(config, directory, head)),
+    )
     try:
         _log.info("model_loaded", model=engine.info.name, weights=engine.info.weights)
         structures = StructureCompiler(tokenizer, engine.info.vocabulary_size)
         yield HostedModel(engine, engine.info, vocabulary_sha256, structures)
     finally:
         await _close(engine, config.closing_seconds / 2)
+
+
+def _read_vocabulary(directory: Path) -> tuple[Tokenizer, str]:
+    """Return a model's tokenizer and its vocabulary's hash, which the tokenizer computes once."""
+    tokenizer = Tokenizer.load(directory)
+    return tokenizer, tokenizer.vocabulary_hash
 
 
 async def serve_while_it_computes(server: ServiceServer, engine: ModelEngine) -> None:
@@ -114,17 +124,21 @@ def _exit_at_once() -> None:
     os._exit(0)
 
 
-def engine_config(config: ModelServiceConfig, directory: Path) -> EngineConfig:
+def engine_config(config: ModelServiceConfig, directory: Path, head: HeadKind = "exact") -> EngineConfig:
     """Return what the engine is to be built with."""
     return EngineConfig(
         model_directory=directory,
         device=config.device,
         compute_precision=config.compute_precision,
         kv_precision=config.kv_precision,
+        activation_group_size=config.activation_group_size,
+        head=head,
         kv_cache_bytes=config.kv_cache_mib * MIB,
         num_threads=config.num_threads or len(usable_cores()),
         max_rows_per_step=config.max_rows_per_step,
+        max_decode_stall_seconds=config.max_decode_stall_seconds,
         batch_invariant=config.batch_invariant,
+        self_test=config.self_test,
         max_context_tokens=config.max_context_tokens,
         admission=AdmissionRules(
             max_waiting=config.max_waiting_works,

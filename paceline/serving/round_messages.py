@@ -42,6 +42,7 @@ def timing_message(timing: WorkTiming, waited_ns: int) -> round_pb2.RoundTiming:
         num_steps=timing.num_steps,
         batch_rows=timing.batch_rows,
         num_cached_tokens=timing.num_cached_tokens,
+        batch_sessions=timing.batch_sessions,
     )
 
 

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from paceline.errors import ConfigError
+from paceline.serving.collector import spare_long_lived_objects
 from paceline.serving.config import ServiceConfig
 from paceline.serving.interceptor import CallInterceptor, RunningCalls
 
@@ -20,6 +21,7 @@ _TRANSPORT_SLACK = 4
 _KEEPALIVE_SECONDS = 20
 _KEEPALIVE_TIMEOUT_SECONDS = 10
 _FASTEST_CLIENT_KEEPALIVE_SECONDS = 5
+_MAX_PENDING_CALLS = 1 << 20
 
 _log = structlog.get_logger()
 
@@ -81,6 +83,7 @@ class ServiceServer:
     async def serve(self) -> None:
         """Serve until a stop is requested, then drain."""
         if not self._stop_requested.is_set():
+            spare_long_lived_objects()
             await self._report(health_pb2.HealthCheckResponse.SERVING)
             _log.info("serving")
         await self._stop_requested.wait()
@@ -119,6 +122,9 @@ def _options(config: ServiceConfig) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", 1000 * _KEEPALIVE_TIMEOUT_SECONDS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 1000 * _FASTEST_CLIENT_KEEPALIVE_SECONDS),
+        # Beyond 1000 calls that have come and not begun, gRPC would cancel some of them without a reason.
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
         # Two processes on one port would share its calls unnoticed.
         ("grpc.so_reuseport", 0),
     ]

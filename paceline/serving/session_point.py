@@ -1,10 +1,9 @@
 """Where a round starts, and whether a replica can start it there."""
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from paceline.engine.errors import PositionMismatchError, TokenOutOfVocabularyError
 from paceline.errors import InvalidRequestError
@@ -13,6 +12,7 @@ from paceline.sampling.parameters import SamplingParameters
 
 MAX_SESSION_ID_BYTES = 64
 MAX_ROUND_TOKENS = 64
+MAX_AHEAD_GUESSES = 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class PrefixDigester:
         """Return the digest of `ids[:position]`; ids before the last position asked for must be unchanged."""
         if position < self._num_hashed:
             self._restart()
-        self._state.update(np.array(ids[self._num_hashed : position], dtype="<u4").tobytes())
+        new_ids = ids[self._num_hashed : position]
+        self._state.update(struct.pack(f"<{len(new_ids)}I", *new_ids))  # they are few: faster than numpy
         self._num_hashed = position
         return self._state.digest()
 

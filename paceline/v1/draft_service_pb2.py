@@ -26,31 +26,33 @@ from paceline.v1 import model_pb2 as paceline_dot_v1_dot_model__pb2
 from paceline.v1 import round_pb2 as paceline_dot_v1_dot_round__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpaceline/v1/draft_service.proto\x12\x0bpaceline.v1\x1a\x17paceline/v1/model.proto\x1a\x17paceline/v1/round.proto\"\x1d\n\x1b\x44raftServiceGetModelRequest\"p\n\x1c\x44raftServiceGetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.paceline.v1.ModelInfo\x12)\n\x07replica\x18\x02 \x01(\x0b\x32\x18.paceline.v1.ReplicaInfo\"@\n\x0eProposeRequest\x12.\n\x08requests\x18\x01 \x03(\x0b\x32\x1c.paceline.v1.ProposalRequest\"~\n\x0fProposalRequest\x12(\n\x05point\x18\x01 \x01(\x0b\x32\x19.paceline.v1.SessionPoint\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x18\n\x10num_draft_tokens\x18\x03 \x01(\r\x12\x18\n\x10max_ahead_tokens\x18\x04 \x01(\r\"h\n\x0fProposeResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.ProposalResult\x12\'\n\x08progress\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Progress\"\x93\x01\n\x0eProposalResult\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05round\x18\x02 \x01(\x04\x12)\n\x08proposal\x18\x03 \x01(\x0b\x32\x15.paceline.v1.ProposalH\x00\x12(\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x17.paceline.v1.RoundErrorH\x00\x42\t\n\x07outcome\"~\n\x08Proposal\x12\x11\n\tdraft_ids\x18\x01 \x03(\r\x12\x18\n\x10num_ahead_tokens\x18\x02 \x01(\r\x12(\n\x06timing\x18\x03 \x01(\x0b\x32\x18.paceline.v1.RoundTiming\x12\x1b\n\x13\x64raft_distributions\x18\x04 \x03(\x0c\"S\n\"DraftServiceReleaseSessionsRequest\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.SessionRelease\";\n#DraftServiceReleaseSessionsResponse\x12\x14\n\x0cnum_released\x18\x01 \x01(\r2\xaf\x02\n\x0c\x44raftService\x12_\n\x08GetModel\x12(.paceline.v1.DraftServiceGetModelRequest\x1a).paceline.v1.DraftServiceGetModelResponse\x12H\n\x07Propose\x12\x1b.paceline.v1.ProposeRequest\x1a\x1c.paceline.v1.ProposeResponse(\x01\x30\x01\x12t\n\x0fReleaseSessions\x12/.paceline.v1.DraftServiceReleaseSessionsRequest\x1a\x30.paceline.v1.DraftServiceReleaseSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpaceline/v1/draft_service.proto\x12\x0bpaceline.v1\x1a\x17paceline/v1/model.proto\x1a\x17paceline/v1/round.proto\"\x1d\n\x1b\x44raftServiceGetModelRequest\"p\n\x1c\x44raftServiceGetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.paceline.v1.ModelInfo\x12)\n\x07replica\x18\x02 \x01(\x0b\x32\x18.paceline.v1.ReplicaInfo\"@\n\x0eProposeRequest\x12.\n\x08requests\x18\x01 \x03(\x0b\x32\x1c.paceline.v1.ProposalRequest\"\xd1\x01\n\x0fProposalRequest\x12(\n\x05point\x18\x01 \x01(\x0b\x32\x19.paceline.v1.SessionPoint\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x18\n\x10num_draft_tokens\x18\x03 \x01(\r\x12\x18\n\x10max_ahead_tokens\x18\x04 \x01(\r\x12\x1f\n\x12num_awaited_tokens\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x19\n\x11max_ahead_guesses\x18\x06 \x01(\rB\x15\n\x13_num_awaited_tokens\"h\n\x0fProposeResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.ProposalResult\x12\'\n\x08progress\x18\x02 \x01(\x0b\x32\x15.paceline.v1.Progress\"\x93\x01\n\x0eProposalResult\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05round\x18\x02 \x01(\x04\x12)\n\x08proposal\x18\x03 \x01(\x0b\x32\x15.paceline.v1.ProposalH\x00\x12(\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x17.paceline.v1.RoundErrorH\x00\x42\t\n\x07outcome\"\xcc\x01\n\x08Proposal\x12\x11\n\tdraft_ids\x18\x01 \x03(\r\x12\x18\n\x10num_ahead_tokens\x18\x02 \x01(\r\x12(\n\x06timing\x18\x03 \x01(\x0b\x32\x18.paceline.v1.RoundTiming\x12\x1b\n\x13\x64raft_distributions\x18\x04 \x03(\x0c\x12\x30\n\rahead_outcome\x18\x05 \x01(\x0e\x32\x19.paceline.v1.AheadOutcome\x12\x1a\n\x12num_dropped_tokens\x18\x06 \x01(\r\"S\n\"DraftServiceReleaseSessionsRequest\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.paceline.v1.SessionRelease\";\n#DraftServiceReleaseSessionsResponse\x12\x14\n\x0cnum_released\x18\x01 \x01(\r*\x97\x01\n\x0c\x41headOutcome\x12\x1d\n\x19\x41HEAD_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41HEAD_OUTCOME_NONE\x10\x01\x12\x1b\n\x17\x41HEAD_OUTCOME_CONTINUED\x10\x02\x12\x19\n\x15\x41HEAD_OUTCOME_GUESSED\x10\x03\x12\x18\n\x14\x41HEAD_OUTCOME_MISSED\x10\x04\x32\xaf\x02\n\x0c\x44raftService\x12_\n\x08GetModel\x12(.paceline.v1.DraftServiceGetModelRequest\x1a).paceline.v1.DraftServiceGetModelResponse\x12H\n\x07Propose\x12\x1b.paceline.v1.ProposeRequest\x1a\x1c.paceline.v1.ProposeResponse(\x01\x30\x01\x12t\n\x0fReleaseSessions\x12/.paceline.v1.DraftServiceReleaseSessionsRequest\x1a\x30.paceline.v1.DraftServiceReleaseSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paceline.v1.draft_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_AHEADOUTCOME']._serialized_start=1131
+  _globals['_AHEADOUTCOME']._serialized_end=1282
   _globals['_DRAFTSERVICEGETMODELREQUEST']._serialized_start=98
   _globals['_DRAFTSERVICEGETMODELREQUEST']._serialized_end=127
   _globals['_DRAFTSERVICEGETMODELRESPONSE']._serialized_start=129
   _globals['_DRAFTSERVICEGETMODELRESPONSE']._serialized_end=241
   _globals['_PROPOSEREQUEST']._serialized_start=243
   _globals['_PROPOSEREQUEST']._serialized_end=307
-  _globals['_PROPOSALREQUEST']._serialized_start=309
-  _globals['_PROPOSALREQUEST']._serialized_end=435
-  _globals['_PROPOSERESPONSE']._serialized_start=437
-  _globals['_PROPOSERESPONSE']._serialized_end=541
-  _globals['_PROPOSALRESULT']._serialized_start=544
-  _globals['_PROPOSALRESULT']._serialized_end=691
-  _globals['_PROPOSAL']._serialized_start=693
-  _globals['_PROPOSAL']._serialized_end=819
-  _globals['_DRAFTSERVICERELEASESESSIONSREQUEST']._serialized_start=821
-  _globals['_DRAFTSERVICERELEASESESSIONSREQUEST']._serialized_end=904
-  _globals['_DRAFTSERVICERELEASESESSIONSRESPONSE']._serialized_start=906
-  _globals['_DRAFTSERVICERELEASESESSIONSRESPONSE']._serialized_end=965
-  _globals['_DRAFTSERVICE']._serialized_start=968
-  _globals['_DRAFTSERVICE']._serialized_end=1271
+  _globals['_PROPOSALREQUEST']._serialized_start=310
+  _globals['_PROPOSALREQUEST']._serialized_end=519
+  _globals['_PROPOSERESPONSE']._serialized_start=521
+  _globals['_PROPOSERESPONSE']._serialized_end=625
+  _globals['_PROPOSALRESULT']._serialized_start=628
+  _globals['_PROPOSALRESULT']._serialized_end=775
+  _globals['_PROPOSAL']._serialized_start=778
+  _globals['_PROPOSAL']._serialized_end=982
+  _globals['_DRAFTSERVICERELEASESESSIONSREQUEST']._serialized_start=984
+  _globals['_DRAFTSERVICERELEASESESSIONSREQUEST']._serialized_end=1067
+  _globals['_DRAFTSERVICERELEASESESSIONSRESPONSE']._serialized_start=1069
+  _globals['_DRAFTSERVICERELEASESESSIONSRESPONSE']._serialized_end=1128
+  _globals['_DRAFTSERVICE']._serialized_start=1285
+  _globals['_DRAFTSERVICE']._serialized_end=1588
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from paceline.v1 import model_pb2 as _model_pb2
 from paceline.v1 import round_pb2 as _round_pb2
 import builtins as _builtins
@@ -19,6 +20,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AheadOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AheadOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AheadOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AHEAD_OUTCOME_UNSPECIFIED: _AheadOutcome.ValueType  # 0
+    """Not told, by an older replica."""
+    AHEAD_OUTCOME_NONE: _AheadOutcome.ValueType  # 1
+    """Nothing had been drafted ahead."""
+    AHEAD_OUTCOME_CONTINUED: _AheadOutcome.ValueType  # 2
+    """The target accepted all draft tokens and added the id that the draft had gone on with."""
+    AHEAD_OUTCOME_GUESSED: _AheadOutcome.ValueType  # 3
+    """The target chose what one of the guesses stands for."""
+    AHEAD_OUTCOME_MISSED: _AheadOutcome.ValueType  # 4
+    """The target chose something else, and the draft began anew."""
+
+class AheadOutcome(_AheadOutcome, metaclass=_AheadOutcomeEnumTypeWrapper):
+    """What the target's verdict made of the tokens that were drafted ahead of it."""
+
+AHEAD_OUTCOME_UNSPECIFIED: AheadOutcome.ValueType  # 0
+"""Not told, by an older replica."""
+AHEAD_OUTCOME_NONE: AheadOutcome.ValueType  # 1
+"""Nothing had been drafted ahead."""
+AHEAD_OUTCOME_CONTINUED: AheadOutcome.ValueType  # 2
+"""The target accepted all draft tokens and added the id that the draft had gone on with."""
+AHEAD_OUTCOME_GUESSED: AheadOutcome.ValueType  # 3
+"""The target chose what one of the guesses stands for."""
+AHEAD_OUTCOME_MISSED: AheadOutcome.ValueType  # 4
+"""The target chose something else, and the draft began anew."""
+Global___AheadOutcome: _TypeAlias = AheadOutcome  # noqa: Y015
 
 @_typing.final
 class DraftServiceGetModelRequest(_message.Message):
@@ -101,6 +134,8 @@ class ProposalRequest(_message.Message):
     ROUND_FIELD_NUMBER: _builtins.int
     NUM_DRAFT_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_AHEAD_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_AWAITED_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_AHEAD_GUESSES_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     """Number of the round in its session, from 0; comes back in the result."""
     num_draft_tokens: _builtins.int
@@ -108,6 +143,15 @@ class ProposalRequest(_message.Message):
     max_ahead_tokens: _builtins.int
     """Tokens that the replica may go on to draft past its proposal while the target verifies it, so that the next
     proposal is there at once if the target agrees. 0 turns drafting ahead off. At most 64.
+    """
+    num_awaited_tokens: _builtins.int
+    """How many draft tokens the caller waits for where they have not been drafted ahead; at most `num_draft_tokens`. A
+    proposal has more of them only if they were there already, and then does not wait. Unset: `num_draft_tokens`.
+    """
+    max_ahead_guesses: _builtins.int
+    """Guesses of another outcome of the round that the replica may draft behind at the same time: that the target
+    refuses a draft token and takes the draft's next best one in its place. Each costs rows beside those of drafting
+    ahead, and none are drafted where `max_ahead_tokens` is 0. A replica with much to do drafts fewer. At most 8.
     """
     @_builtins.property
     def point(self) -> _round_pb2.SessionPoint:
@@ -120,12 +164,16 @@ class ProposalRequest(_message.Message):
         round: _builtins.int = ...,
         num_draft_tokens: _builtins.int = ...,
         max_ahead_tokens: _builtins.int = ...,
+        num_awaited_tokens: _builtins.int | None = ...,
+        max_ahead_guesses: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_num_awaited_tokens", b"_num_awaited_tokens", "num_awaited_tokens", b"num_awaited_tokens", "point", b"point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_ahead_tokens", b"max_ahead_tokens", "num_draft_tokens", b"num_draft_tokens", "point", b"point", "round", b"round"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_awaited_tokens", b"_num_awaited_tokens", "max_ahead_guesses", b"max_ahead_guesses", "max_ahead_tokens", b"max_ahead_tokens", "num_awaited_tokens", b"num_awaited_tokens", "num_draft_tokens", b"num_draft_tokens", "point", b"point", "round", b"round"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__num_awaited_tokens: _TypeAlias = _typing.Literal["num_awaited_tokens"]  # noqa: Y015
+    _WhichOneofArgType__num_awaited_tokens: _TypeAlias = _typing.Literal["_num_awaited_tokens", b"_num_awaited_tokens"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__num_awaited_tokens) -> _WhichOneofReturnType__num_awaited_tokens | None: ...
 
 Global___ProposalRequest: _TypeAlias = ProposalRequest  # noqa: Y015
 
@@ -209,8 +257,14 @@ class Proposal(_message.Message):
     NUM_AHEAD_TOKENS_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     DRAFT_DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    AHEAD_OUTCOME_FIELD_NUMBER: _builtins.int
+    NUM_DROPPED_TOKENS_FIELD_NUMBER: _builtins.int
     num_ahead_tokens: _builtins.int
     """How many of `draft_ids` had been drafted ahead, before the request came."""
+    ahead_outcome: Global___AheadOutcome.ValueType
+    """What came of drafting ahead since the session's last proposal."""
+    num_dropped_tokens: _builtins.int
+    """Tokens that had been drafted ahead behind other outcomes of the round than the one that came, and were dropped."""
     @_builtins.property
     def draft_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shape [num_draft_tokens], or fewer where the context's end came first."""
@@ -234,10 +288,12 @@ class Proposal(_message.Message):
         num_ahead_tokens: _builtins.int = ...,
         timing: _round_pb2.RoundTiming | None = ...,
         draft_distributions: _abc.Iterable[_builtins.bytes] | None = ...,
+        ahead_outcome: Global___AheadOutcome.ValueType = ...,
+        num_dropped_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft_distributions", b"draft_distributions", "draft_ids", b"draft_ids", "num_ahead_tokens", b"num_ahead_tokens", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead_outcome", b"ahead_outcome", "draft_distributions", b"draft_distributions", "draft_ids", b"draft_ids", "num_ahead_tokens", b"num_ahead_tokens", "num_dropped_tokens", b"num_dropped_tokens", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -106,7 +106,7 @@ class _SpeculationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Specu
     SPECULATION_MODE_FIXED: _SpeculationMode.ValueType  # 2
     """The same number of draft tokens each round."""
     SPECULATION_MODE_ADAPTIVE: _SpeculationMode.ValueType  # 3
-    """Each round as many as promise the most tokens a second, from what the session has measured; none where that is best."""
+    """Each round as many as promise the most tokens a second, from what has been measured; none where that is best."""
 
 class SpeculationMode(_SpeculationMode, metaclass=_SpeculationModeEnumTypeWrapper):
     """Whether and how the number of draft tokens is chosen."""
@@ -118,7 +118,7 @@ SPECULATION_MODE_OFF: SpeculationMode.ValueType  # 1
 SPECULATION_MODE_FIXED: SpeculationMode.ValueType  # 2
 """The same number of draft tokens each round."""
 SPECULATION_MODE_ADAPTIVE: SpeculationMode.ValueType  # 3
-"""Each round as many as promise the most tokens a second, from what the session has measured; none where that is best."""
+"""Each round as many as promise the most tokens a second, from what has been measured; none where that is best."""
 Global___SpeculationMode: _TypeAlias = SpeculationMode  # noqa: Y015
 
 class _TokenOrigin:
@@ -658,7 +658,7 @@ class Speculation(_message.Message):
     """Whether to speculate."""
     num_draft_tokens: _builtins.int
     """Draft tokens a round: in mode FIXED this number, in mode ADAPTIVE at most this number. From 1 to the limit; unset
-    means the configured number.
+    means the number that is configured for the mode.
     """
     drafter: Global___Drafter.ValueType
     """Where draft tokens come from."""
@@ -1098,6 +1098,26 @@ class SpeculationSummary(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class NumProposalsByAheadOutcomeEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NUM_ROUNDS_FIELD_NUMBER: _builtins.int
     NUM_DRAFT_TOKENS_FIELD_NUMBER: _builtins.int
     NUM_ACCEPTED_TOKENS_FIELD_NUMBER: _builtins.int
@@ -1107,6 +1127,9 @@ class SpeculationSummary(_message.Message):
     NUM_DEGRADED_ROUNDS_FIELD_NUMBER: _builtins.int
     NUM_ROUNDS_BY_DRAFTER_FIELD_NUMBER: _builtins.int
     NUM_ROUNDS_PER_DRAFT_LENGTH_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    NUM_PROPOSALS_BY_AHEAD_OUTCOME_FIELD_NUMBER: _builtins.int
+    NUM_DROPPED_TOKENS_FIELD_NUMBER: _builtins.int
     num_rounds: _builtins.int
     """Rounds in all."""
     num_draft_tokens: _builtins.int
@@ -1115,6 +1138,8 @@ class SpeculationSummary(_message.Message):
     """Draft tokens that it accepted."""
     num_ahead_tokens: _builtins.int
     """Draft tokens that were there before they were asked for."""
+    num_dropped_tokens: _builtins.int
+    """Tokens that were drafted ahead and dropped."""
     @_builtins.property
     def num_drafted_per_position(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Rounds in which the draft proposed a token at each place of the round, shape [longest round's draft tokens]."""
@@ -1135,6 +1160,16 @@ class SpeculationSummary(_message.Message):
     def num_rounds_per_draft_length(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Rounds by how many draft tokens were asked for: place K counts those of K; the longest decides the shape."""
 
+    @_builtins.property
+    def choice(self) -> Global___DraftLengthChoice:
+        """The last choice of a draft length and what it was made from."""
+
+    @_builtins.property
+    def num_proposals_by_ahead_outcome(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Proposals by what came of drafting ahead of them: "none", "continued", "guessed" or "missed", as AheadOutcome has
+        them; those of older drafts, which do not tell, are not counted.
+        """
+
     def __init__(
         self,
         *,
@@ -1147,14 +1182,82 @@ class SpeculationSummary(_message.Message):
         num_degraded_rounds: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         num_rounds_by_drafter: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         num_rounds_per_draft_length: _abc.Iterable[_builtins.int] | None = ...,
+        choice: Global___DraftLengthChoice | None = ...,
+        num_proposals_by_ahead_outcome: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        num_dropped_tokens: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_accepted_per_position", b"num_accepted_per_position", "num_accepted_tokens", b"num_accepted_tokens", "num_ahead_tokens", b"num_ahead_tokens", "num_degraded_rounds", b"num_degraded_rounds", "num_draft_tokens", b"num_draft_tokens", "num_drafted_per_position", b"num_drafted_per_position", "num_rounds", b"num_rounds", "num_rounds_by_drafter", b"num_rounds_by_drafter", "num_rounds_per_draft_length", b"num_rounds_per_draft_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "num_accepted_per_position", b"num_accepted_per_position", "num_accepted_tokens", b"num_accepted_tokens", "num_ahead_tokens", b"num_ahead_tokens", "num_degraded_rounds", b"num_degraded_rounds", "num_draft_tokens", b"num_draft_tokens", "num_drafted_per_position", b"num_drafted_per_position", "num_dropped_tokens", b"num_dropped_tokens", "num_proposals_by_ahead_outcome", b"num_proposals_by_ahead_outcome", "num_rounds", b"num_rounds", "num_rounds_by_drafter", b"num_rounds_by_drafter", "num_rounds_per_draft_length", b"num_rounds_per_draft_length"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SpeculationSummary: _TypeAlias = SpeculationSummary  # noqa: Y015
+
+@_typing.final
+class DraftLengthChoice(_message.Message):
+    """How many draft tokens a round was to have, and why. Seconds and rates are estimates at the batch of that moment;
+    all are 0 where nothing has been measured or nothing was to be chosen.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUM_DRAFT_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_AHEAD_TOKENS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_ROUND_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    TARGET_ONLY_TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    DRAFT_SECONDS_FIELD_NUMBER: _builtins.int
+    PASS_SECONDS_FIELD_NUMBER: _builtins.int
+    NUM_REPORTED_DRAFT_TOKENS_FIELD_NUMBER: _builtins.int
+    num_draft_tokens: _builtins.int
+    """Draft tokens chosen."""
+    max_ahead_tokens: _builtins.int
+    """Tokens past them that the draft was allowed to go on to; 0 where drafting ahead was off."""
+    reason: _builtins.str
+    """Why, in one word: PAYS; TARGET_ONLY_FASTER, or which of its causes outweighs the others,
+    DRAFT_REFUSED_TOO_OFTEN, DRAFT_TOO_SLOW or BATCH_FULL; NOT_ENOUGH_TOKENS where no round had room for a draft;
+    NOT_MEASURED before the first round was judged; FIXED or OFF where nothing is chosen.
+    """
+    acceptance: _builtins.float
+    """Probability that the first draft token of a round is accepted."""
+    tokens_per_round: _builtins.float
+    """Tokens that a round of the reported length is expected to bring, the target's own included."""
+    tokens_per_second: _builtins.float
+    """Tokens a second of this session at the reported length."""
+    target_only_tokens_per_second: _builtins.float
+    """Tokens a second of this session if the target decoded alone."""
+    draft_seconds: _builtins.float
+    """Seconds that a round of the reported length waits for its draft tokens."""
+    pass_seconds: _builtins.float
+    """Seconds of the forward pass that verifies them."""
+    num_reported_draft_tokens: _builtins.int
+    """Draft tokens of the rate, the tokens and the seconds above: those chosen or, where none were, the best that there
+    would have been.
+    """
+    def __init__(
+        self,
+        *,
+        num_draft_tokens: _builtins.int = ...,
+        max_ahead_tokens: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        acceptance: _builtins.float = ...,
+        tokens_per_round: _builtins.float = ...,
+        tokens_per_second: _builtins.float = ...,
+        target_only_tokens_per_second: _builtins.float = ...,
+        draft_seconds: _builtins.float = ...,
+        pass_seconds: _builtins.float = ...,
+        num_reported_draft_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "draft_seconds", b"draft_seconds", "max_ahead_tokens", b"max_ahead_tokens", "num_draft_tokens", b"num_draft_tokens", "num_reported_draft_tokens", b"num_reported_draft_tokens", "pass_seconds", b"pass_seconds", "reason", b"reason", "target_only_tokens_per_second", b"target_only_tokens_per_second", "tokens_per_round", b"tokens_per_round", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DraftLengthChoice: _TypeAlias = DraftLengthChoice  # noqa: Y015
 
 @_typing.final
 class GenerationTiming(_message.Message):

@@ -318,6 +318,7 @@ class RoundTiming(_message.Message):
     NUM_STEPS_FIELD_NUMBER: _builtins.int
     BATCH_ROWS_FIELD_NUMBER: _builtins.int
     NUM_CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    BATCH_SESSIONS_FIELD_NUMBER: _builtins.int
     queue_ns: _builtins.int
     """Nanoseconds from receipt until the first forward pass that served the round."""
     compute_ns: _builtins.int
@@ -330,6 +331,8 @@ class RoundTiming(_message.Message):
     """Tokens of `committed_ids` whose KV was there already: the session's own, of the session that it is a fork of, or
     found in blocks of the same content.
     """
+    batch_sessions: _builtins.int
+    """Sessions that had rows in the last of those passes, this one included; 0 where the replica does not say."""
     def __init__(
         self,
         *,
@@ -338,10 +341,11 @@ class RoundTiming(_message.Message):
         num_steps: _builtins.int = ...,
         batch_rows: _builtins.int = ...,
         num_cached_tokens: _builtins.int = ...,
+        batch_sessions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "compute_ns", b"compute_ns", "num_cached_tokens", b"num_cached_tokens", "num_steps", b"num_steps", "queue_ns", b"queue_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "batch_sessions", b"batch_sessions", "compute_ns", b"compute_ns", "num_cached_tokens", b"num_cached_tokens", "num_steps", b"num_steps", "queue_ns", b"queue_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

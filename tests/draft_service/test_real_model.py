@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from draft_service.guessing import GuessBudget
 from draft_service.requests import ProposalRequest
 from draft_service.session import DraftSession
 from paceline.engine.engine import Engine, EngineConfig
@@ -38,14 +39,15 @@ def continuation(engine: Engine, ids: list[int], num_ids: int) -> list[int]:
 
 def request_of(session_id: str, ids: list[int], position: int, num: int, ahead: int) -> ProposalRequest:
     point = SessionPoint(session_id, 1, position, prefix_digest(ids[:position]), tuple(ids[position:]))
-    return ProposalRequest(point, num, ahead)
+    return ProposalRequest(point, num, ahead, num_awaited_tokens=num, max_ahead_guesses=3)
 
 
 @pytest.mark.parametrize("num_ahead", [0, 4, 9])
 async def test_drafting_ahead_changes_no_proposal_and_leaves_no_block(engine: Engine, num_ahead: int) -> None:
     """Two sessions at once; the target takes a different number of tokens each round, now and then its own."""
+    budget = GuessBudget(4)
     table = SessionTable(
-        lambda session_id, epoch, fork_of: DraftSession(session_id, engine, epoch, None, fork_of),
+        lambda session_id, epoch, fork_of: DraftSession(session_id, engine, epoch, None, fork_of, budget),
         SessionLimits(8, 60),
     )
     num_ahead_tokens = 0

@@ -114,6 +114,7 @@ def config_for(
         "draft_addresses": tuple(one.address for one in drafts),
         "redis_url": redis_url,
         "model": "unused",
+        "speculation": "fixed",
         "redis_timeout_seconds": 0.5,
         "redis_retries": 1,
     }

@@ -25,50 +25,77 @@ def take_over_of(record: SessionRecord) -> TakeOver:
 
 
 def commit_at(position: int) -> Commit:
-    return Commit(position, (1,), b"", SessionStatus.RUNNING)
+    return Commit(position, (position,), b"", SessionStatus.RUNNING)
+
+
+class HeldStore:
+    """Commits that end when the test lets them."""
+
+    def __init__(self) -> None:
+        self.begun: list[Commit] = []
+        self.go = asyncio.Semaphore(0)
+
+    async def commit(self, one: Commit) -> None:
+        self.begun.append(one)
+        await self.go.acquire()
+        if one.digest == b"taken":
+            raise StaleEpochError("taken over")
 
 
 async def test_commits_run_in_order_and_at_most_so_many_are_behind():
-    committed: list[int] = []
-    go = asyncio.Semaphore(0)
-
-    async def commit(one: Commit) -> None:
-        await go.acquire()
-        committed.append(one.position)
-
-    line = CommitLine(commit, 2)
-    first, second = await line.submit(commit_at(0)), await line.submit(commit_at(1))
+    store = HeldStore()
+    line = CommitLine(store.commit, 2)
+    first = await line.submit(commit_at(0))
+    await until(lambda: len(store.begun) == 1)
+    second = await line.submit(commit_at(1))
     third = asyncio.create_task(line.submit(commit_at(2)))
     await asyncio.sleep(0)
     assert not third.done()
-    go.release()
+    store.go.release()
     await first
     assert not second.done()
     await third
-    go.release()
-    go.release()
+    store.go.release()
+    store.go.release()
     await line.drain()
-    assert committed == [0, 1, 2]
+    assert [token for one in store.begun for token in one.ids] == [0, 1, 2]
+    assert second.done()
+    await line.close()
+
+
+async def test_what_gathers_behind_a_commit_follows_it_as_one():
+    store = HeldStore()
+    line = CommitLine(store.commit, 4)
+    await line.submit(commit_at(0))
+    await until(lambda: len(store.begun) == 1)
+    gathered = [await line.submit(commit_at(position)) for position in (1, 2)]
+    gathered.append(await line.submit(Commit(3, (3, 4), b"last", SessionStatus.FINISHED)))
+    store.go.release()
+    await until(lambda: len(store.begun) == 2)
+    assert store.begun[1] == Commit(1, (1, 2, 3, 4), b"last", SessionStatus.FINISHED)
+    assert not any(one.done() for one in gathered)
+    store.go.release()
+    await asyncio.gather(*gathered)
     await line.close()
 
 
 async def test_after_a_failed_commit_nothing_further_is_committed():
-    attempted: list[int] = []
-
-    async def commit(one: Commit) -> None:
-        attempted.append(one.position)
-        if one.position == 1:
-            raise StaleEpochError("taken over")
-
-    line = CommitLine(commit, 4)
-    acknowledged = [await line.submit(commit_at(position)) for position in range(3)]
-    await acknowledged[0]
-    for failed in acknowledged[1:]:
+    store = HeldStore()
+    line = CommitLine(store.commit, 4)
+    first = await line.submit(commit_at(0))
+    await until(lambda: len(store.begun) == 1)
+    failing = await line.submit(Commit(1, (1,), b"taken", SessionStatus.RUNNING))
+    store.go.release()
+    await first
+    await until(lambda: len(store.begun) == 2)
+    behind = await line.submit(commit_at(2))
+    store.go.release()
+    for failed in (failing, behind):
         with pytest.raises(StaleEpochError):
             await failed
     with pytest.raises(StaleEpochError):
         await line.submit(commit_at(3))
-    assert attempted == [0, 1]
+    assert len(store.begun) == 2
     await line.close()
 
 

@@ -48,6 +48,39 @@ async def test_the_text_depends_on_neither_the_draft_nor_its_length(redis, num_d
         assert alone.summary.speculation.num_draft_tokens == 0
 
 
+@pytest.mark.parametrize("quality", [0.0, 0.6, 1.0])
+async def test_the_text_does_not_depend_on_lengths_that_are_chosen_and_the_summary_says_why(redis, quality):
+    services = [target(), draft(quality=quality)]
+    async with orchestrating(redis.url, services, speculation="adaptive") as rig:
+        completions = await asyncio.gather(*(rig.client.complete(ids_request(PROMPT, 150)) for _ in range(4)))
+        alone = await rig.client.complete(ids_request(PROMPT, 150, speculation=OFF))
+        for completion in completions:
+            await check_invariants(rig, completion)
+            assert completion.token_ids == alone.token_ids
+            speculation = completion.summary.speculation
+            assert speculation.choice is not None
+            assert speculation.choice.reason in {
+                "PAYS",
+                "TARGET_ONLY_FASTER",
+                "DRAFT_REFUSED_TOO_OFTEN",
+                "DRAFT_TOO_SLOW",
+                "BATCH_FULL",
+            }
+            assert speculation.choice.target_only_tokens_per_second > 0
+            assert sum(speculation.num_rounds_per_draft_length) == speculation.num_rounds
+    assert alone.summary.speculation.choice is not None
+    assert alone.summary.speculation.choice.reason == "OFF"
+
+
+async def test_without_any_draft_prompt_lookup_proposes_as_much_as_pays(redis):
+    async with orchestrating(redis.url, [target()], speculation="adaptive") as rig:
+        completion = await rig.client.complete(ids_request(PROMPT * 4, 100))
+        await check_invariants(rig, completion, prompt=PROMPT * 4)
+    speculation = completion.summary.speculation
+    assert set(speculation.num_degraded_rounds) == {"NO_DRAFT_REPLICA"}
+    assert set(speculation.num_rounds_by_drafter) <= {"prompt_lookup", "none"}
+
+
 async def test_a_round_is_accounted_for_token_by_token(redis):
     async with orchestrating(redis.url, [target(), draft(quality=0.6)]) as rig:
         completion = await rig.client.complete(ids_request(PROMPT, 80, speculation=fixed(4)))

@@ -19,7 +19,7 @@ from orchestrator.replica_client import DraftClient
 from orchestrator.replica_liveness import LivenessLimits
 from orchestrator.rounds import Proposal, RoundTiming, Verdict
 from orchestrator.session import Session
-from orchestrator.session_draft import SessionDraft
+from orchestrator.session_draft import NoProposal, SessionDraft
 from paceline.sampling.parameters import SamplingParameters
 from tests.orchestrator.byte_tokenizer import VOCABULARY_SIZE
 from tests.orchestrator.rig import TOKENIZER, draft, until
@@ -27,7 +27,7 @@ from tests.orchestrator.scripted_model import next_id
 from tests.orchestrator.scripted_replicas import ScriptedDraft, error, serving
 from tests.orchestrator.target_rig import PROMPT, QUICK_LIMITS
 
-LENGTH = DraftLength(3, 0)
+LENGTH = DraftLength(3, 0, 3)
 PROGRESS: dict[str, Any] = {"progress_seconds": 0.02}
 
 
@@ -198,3 +198,45 @@ async def test_a_full_draft_goes_on_with_the_sessions_that_it_has(reason):
             == 1
         )
         await asyncio.gather(old.draft.close(), new.draft.close())
+
+
+async def test_a_refresh_brings_the_draft_up_to_the_session_and_nobody_waits():
+    service, is_free = draft(), asyncio.Event()
+
+    async def wait(session_id: str, round_number: int) -> None:
+        await is_free.wait()
+
+    async with draft_pool([service]) as pool:
+        session = DraftedSession(pool)
+        await session.run(2)
+        for _ in range(20):
+            session.session.ids.append(next_id(session.session.ids))
+        service.replica.fault = wait
+        assert session.draft.lag == 21
+        assert session.draft.refresh(10, LENGTH).reason == "DRAFT_LATE"
+        assert session.draft.lag is None, "it is on its way"
+        assert session.draft.refresh(11, LENGTH).reason == "DRAFT_LATE"
+        is_free.set()
+        await until(lambda: session.draft.lag == 0)
+        assert [one.round for one in service.replica.rounds] == [0, 1, 2, 10], "a second one is not sent"
+        assert (await session.run(1))["drafted"] == 3
+        await session.draft.close()
+
+
+async def test_a_draft_that_is_not_worth_waiting_for_is_not_blamed():
+    service, is_free = draft(), asyncio.Event()
+
+    async def wait(session_id: str, round_number: int) -> None:
+        await is_free.wait()
+
+    async with draft_pool([service], LivenessLimits(), cool_down_seconds=60.0) as pool:
+        session = DraftedSession(pool, patience_seconds=3600.0)
+        await session.run(2)
+        service.replica.fault = wait
+        outcome = await session.draft.propose(10, LENGTH, longest_wait_seconds=0.01)
+        assert outcome == NoProposal("DRAFT_LATE")
+        assert pool.replicas[0].is_usable
+        is_free.set()
+        await until(lambda: session.draft.lag is not None)
+        assert (await session.run(1))["drafted"] == 3
+        await session.draft.close()

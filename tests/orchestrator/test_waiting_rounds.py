@@ -29,6 +29,17 @@ async def test_a_round_that_is_taken_back_leaves_the_others_in_order():
     assert waiting.owed(0.0) is None
 
 
+async def test_the_answer_of_a_round_whose_asker_has_gone_goes_to_its_heir():
+    waiting = WaitingRounds()
+    gone, present = waiting.add(KEY, None), waiting.add(KEY, None)
+    gone.cancel()
+    heir = waiting.heir(KEY, gone)
+    assert not heir.done()
+    assert waiting.take(KEY) is heir
+    assert waiting.take(KEY) is present
+    assert waiting.heir(KEY, present) is present
+
+
 async def test_what_is_owed_is_counted_from_the_oldest():
     waiting = WaitingRounds()
     assert waiting.owed(0.0) is None

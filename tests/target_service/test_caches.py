@@ -76,7 +76,6 @@ async def test_a_fork_of_a_session_at_work_is_exact() -> None:
     gate, runner = Gate(), HashRunner(num_blocks=64)
     runner.before_pass = gate.hold
     engine = hash_engine(runner=runner)
-    runner.pool = None  # the source writes behind what the fork shares
     async with service(engine) as rig:
         verifier = Verifier(rig)
         await verifier.send(PROMPT, "a", max_own_tokens=9)

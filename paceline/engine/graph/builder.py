@@ -40,10 +40,11 @@ ROW_INPUTS = {
 }
 
 
-def build_graph(architecture: Architecture, weights: Weights) -> ov.Model:
+def build_graph(architecture: Architecture, weights: Weights, head: str | None = None) -> ov.Model:
     """Return the graph; constants share the memory of `weights`.
 
-    Raises KeyError where a tensor of the architecture is missing.
+    `head` names the weights of the output projection where the model's own are not to be used. Raises KeyError where a
+    tensor of the architecture is missing.
     """
     inputs = {name: named_parameter(name, shape, dtype) for name, (shape, dtype) in ROW_INPUTS.items()}
     rotary = _Rotary(architecture, inputs["position_ids"])
@@ -56,7 +57,9 @@ def build_graph(architecture: Architecture, weights: Weights) -> ov.Model:
         hidden = _block(_Layer(architecture, weights, f"blk.{layer}"), hidden, inputs, cache, rotary)
         caches += cache
     chosen = ops.gather(hidden, inputs["logit_rows"], scalar(0, np.int32))
-    logits = linear(weights, head_name(architecture), _norm(architecture, weights, "output_norm", chosen))
+    logits = linear(
+        weights, head or head_name(architecture), _norm(architecture, weights, "output_norm", chosen)
+    )
     logits.output(0).get_tensor().set_names({"logits"})
     # openvino's own type stubs disagree about the class of a model.
     return ov.Model([ops.result(logits)], [*inputs.values(), *caches], architecture.family)  # pyright: ignore[reportGeneralTypeIssues]

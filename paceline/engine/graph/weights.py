@@ -10,7 +10,8 @@ A linear layer `name` of shape [num_outputs, num_inputs] is stored as
 |      | `name.zero` uint8 [num_outputs * num_groups / 2] |
 
 and means q * scale, or (q - zero) * scale. int4 values lie two in a byte, the first in the lower half. Vectors
-(norms, biases) are f32. The file is a safetensors file: https://github.com/huggingface/safetensors#format.
+(norms, biases) are f32. `fast_head` is the output projection once more in int4, for a draft. The file is a safetensors
+file: https://github.com/huggingface/safetensors#format.
 """
 
 import json
@@ -28,6 +29,7 @@ FloatArray = npt.NDArray[np.float32]
 
 SAFETENSORS_TYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8}
 INT4_GROUP_SIZES = (128, 64, 32)
+FAST_HEAD = "fast_head"
 
 
 def open_weights(path: Path) -> dict[str, Array]:

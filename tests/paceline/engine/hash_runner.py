@@ -4,7 +4,8 @@ The KV of a row is a hash of its id, its position and the KV before it; a row's 
 that its block table reaches. One stale block, one missing copy, one row too few, and the chosen id is another.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Items
 from hashlib import blake2b
 from pathlib import Path
 from threading import Event
@@ -12,8 +13,9 @@ from threading import Event
 import numpy as np
 
 from paceline.engine.batch import Batch
-from paceline.engine.block_pool import PADDING_BLOCK, BlockPool
+from paceline.engine.block_pool import PADDING_BLOCK
 from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo, SelfTestReport
+from paceline.engine.sequence import Sequence
 from paceline.engine.work import Logits
 
 VOCABULARY_SIZE = 97
@@ -26,7 +28,7 @@ class HashRunner:
     """Stands in for `paceline.engine.runner.Runner`.
 
     Attributes:
-        pool: Where it is set, each row must write to a slot of its own, in a block that one sequence holds.
+        sequences: Where they are given, each row must write to a slot of its own, whose KV no sequence has yet.
         before_pass: Called with each batch before it runs.
     """
 
@@ -35,7 +37,7 @@ class HashRunner:
         self.num_blocks = num_blocks
         self.block_size = block_size
         self.kv_bytes_per_token = 8
-        self.pool: BlockPool | None = None
+        self.sequences: Mapping[int, Sequence] | None = None
         self.before_pass: Callable[[Batch], None] = lambda _: None
         self._kv = np.random.default_rng(1).integers(2**62, size=(num_blocks, block_size), dtype=np.uint64)
 
@@ -44,8 +46,8 @@ class HashRunner:
         inputs = batch.inputs
         ids, positions = inputs["input_ids"].tolist(), inputs["position_ids"].tolist()
         tables = _tables(batch)
-        if self.pool is not None:
-            self._require_own_slots(self.pool, positions, tables)
+        if self.sequences is not None:
+            self._require_own_slots(self.sequences, positions, tables)
         for row in sorted(range(len(ids)), key=positions.__getitem__):
             before = self._slots(tables[row], positions[row])
             block = tables[row][positions[row] // self.block_size]
@@ -58,10 +60,12 @@ class HashRunner:
     def copy_block(self, source: int, destination: int) -> None:
         self._kv[destination] = self._kv[source]
 
-    def _slots(self, table: Sequence[int], num_slots: int) -> list[int]:
+    def _slots(self, table: Items[int], num_slots: int) -> list[int]:
         return self._kv[list(table)].reshape(-1)[:num_slots].tolist()
 
-    def _require_own_slots(self, pool: BlockPool, positions: list[int], tables: list[list[int]]) -> None:
+    def _require_own_slots(
+        self, sequences: Mapping[int, Sequence], positions: list[int], tables: list[list[int]]
+    ) -> None:
         size = self.block_size
         written = [
             (table[position // size], position % size)
@@ -69,10 +73,15 @@ class HashRunner:
             if table[0] != PADDING_BLOCK
         ]
         assert len(set(written)) == len(written), "two rows write the same slot"
-        assert all(pool.num_holders(block) == 1 for block, _ in written), "a shared block is written"
+        in_use = {slot for sequence in sequences.values() for slot in self._slots_in_use(sequence)}
+        assert in_use.isdisjoint(written), "KV that a sequence has is written over"
+
+    def _slots_in_use(self, sequence: Sequence) -> Iterator[tuple[int, int]]:
+        for position in range(sequence.num_computed):
+            yield sequence.blocks[position // self.block_size], position % self.block_size
 
 
-def next_id(ids: Sequence[int]) -> int:
+def next_id(ids: Items[int]) -> int:
     """The id that follows `ids`, computed without any cache."""
     slots: list[int] = []
     for position, token_id in enumerate(ids):
@@ -80,7 +89,7 @@ def next_id(ids: Sequence[int]) -> int:
     return _choice(slots)
 
 
-def continuation(ids: Sequence[int], num_ids: int) -> list[int]:
+def continuation(ids: Items[int], num_ids: int) -> list[int]:
     """The `num_ids` ids that follow `ids` one after the other."""
     known = list(ids)
     for _ in range(num_ids):
@@ -94,6 +103,7 @@ def hash_engine(
     max_context_tokens: int = 10_000,
     runner: HashRunner | None = None,
     admission: AdmissionRules = UNPROTECTED,
+    max_decode_stall_seconds: float = 3600,  # as long as a test may hold a pass back
 ) -> Engine:
     """An engine on a HashRunner; `num_blocks` counts the padding block."""
     runner = runner or HashRunner(num_blocks)
@@ -105,10 +115,15 @@ def hash_engine(
         kv_bytes_per_token=8, kv_capacity_tokens=capacity, self_test=report, numerics_digest="",
     )  # fmt: skip
     config = EngineConfig(
-        Path("none"), kv_cache_bytes=0, num_threads=1, max_rows_per_step=max_rows, admission=admission
+        Path("none"),
+        kv_cache_bytes=0,
+        num_threads=1,
+        max_rows_per_step=max_rows,
+        admission=admission,
+        max_decode_stall_seconds=max_decode_stall_seconds,
     )
     engine = Engine(runner, info, config)  # pyright: ignore[reportArgumentType] - a stand-in of the same shape
-    runner.pool = engine._pool
+    runner.sequences = engine._sequences
     return engine
 
 
@@ -155,14 +170,14 @@ def _tables(batch: Batch) -> list[list[int]]:
     ]
 
 
-def _kv(token_id: int, position: int, before: Sequence[int]) -> int:
+def _kv(token_id: int, position: int, before: Items[int]) -> int:
     return _hash([token_id, position, *before])
 
 
-def _choice(slots: Sequence[int]) -> int:
+def _choice(slots: Items[int]) -> int:
     return _hash(slots) % VOCABULARY_SIZE
 
 
-def _hash(values: Sequence[int]) -> int:
+def _hash(values: Items[int]) -> int:
     digest = blake2b(np.array(values, np.uint64).tobytes(), digest_size=7).digest()
     return int.from_bytes(digest, "little")

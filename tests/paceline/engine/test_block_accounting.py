@@ -41,8 +41,6 @@ class BlockAccounting(RuleBasedStateMachine):
         super().__init__()
         self.engine: Engine = hash_engine(NUM_BLOCKS, max_rows=12, max_context_tokens=MAX_CONTEXT_TOKENS)
         self.pool = self.engine._pool
-        # A fork's source that is at work writes into a block that the fork shares, behind what it shares.
-        self.engine._runner.pool = None  # pyright: ignore[reportAttributeAccessIssue]
         self.known: list[Known] = []
         self.closing: list[WorkHandle] = []  # works of sequences that were closed while they ran
 

@@ -18,6 +18,7 @@ from paceline.engine.errors import (
     WorkAbandonedError,
 )
 from paceline.engine.progress import EngineProgress
+from paceline.engine.scheduling import LEAST_PREFILL_ROWS
 from paceline.engine.work import Logits, TokenIds, Work, WorkHandle
 from tests.paceline.engine.capture import held, run, settle, submit_together
 from tests.paceline.engine.hash_runner import Gate, HashRunner, continuation, hash_engine, next_id
@@ -259,14 +260,15 @@ def test_no_pass_holds_more_rows_than_configured_and_all_works_end(max_rows: int
 
 
 def test_decoding_goes_on_beside_a_long_prompt() -> None:
-    with gated() as (engine, gate):
+    """No pass is as short as half of this bound, so that prompts have their least rows beside decoding."""
+    with gated(max_decode_stall_seconds=1e-9) as (engine, gate):
         decoding = engine.submit(draft(engine, 9))
         gate.wait_for_pass()
         prompt = [number % 97 for number in range(60)]
         prefilling = engine.submit(draft(engine, 0, prompt))
         gate.let_one_pass()
         for _ in range(3):
-            assert gate.wait_for_pass().num_rows == 1 + 16
+            assert gate.wait_for_pass().num_rows == 1 + LEAST_PREFILL_ROWS
             gate.let_one_pass()
         gate.open()
         assert decoding.future.result().drawn_ids.tolist() == continuation(PROMPT, 10)[1:]
@@ -342,7 +344,6 @@ def test_a_fork_may_know_ids_that_are_not_computed(engine: Engine) -> None:
 
 def test_a_fork_taken_while_its_source_draws_keeps_its_ids() -> None:
     with gated() as (engine, gate):
-        engine._runner.pool = None  # pyright: ignore[reportAttributeAccessIssue] - the source writes behind the fork's
         work = draft(engine, 9)
         handle = engine.submit(work)
         for _ in range(3):

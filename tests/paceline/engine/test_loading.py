@@ -10,7 +10,9 @@ import pytest
 from paceline.engine.engine import Engine, EngineConfig
 from paceline.engine.errors import BlocksExhaustedError, SelfTestError, UnsupportedModelError
 from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
+from paceline.engine.graph.weights import FAST_HEAD, quantize
 from paceline.engine.runner import MIN_BLOCKS
+from paceline.engine.work import Work
 from paceline.models.catalog import SMOLLM2_135M
 from paceline.models.prepare import prepare
 from tests.paceline.engine.tiny_models import LLAMA, QWEN2, random_weights, stored_weights, write_prepared
@@ -125,3 +127,33 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     write_prepared(tmp_path, replace(LLAMA, num_kv_heads=4), stored, "f16")
     with pytest.raises(UnsupportedModelError, match="do not fit"):
         load(tmp_path)
+
+
+def test_a_draft_may_choose_by_the_fast_head_of_int4_weights(tmp_path: Path) -> None:
+    """The fast head is that of another model here, so that its choices show."""
+    weights = random_weights(QWEN2)
+    other_head = random_weights(QWEN2, seed=1)["token_embd"]
+    stored = stored_weights(weights, "int4")
+    both = write_prepared(tmp_path, QWEN2, stored | quantize(FAST_HEAD, other_head, "int4"), "int4")
+    exact_ids, fast_ids = chosen_ids(both, head="exact"), chosen_ids(both, head="fast")
+    assert exact_ids != fast_ids
+    write_prepared(tmp_path, QWEN2, stored, "int4")
+    assert chosen_ids(tmp_path, head="fast") == chosen_ids(tmp_path, head="exact") == exact_ids
+    untied = replace(QWEN2, has_tied_head=False)
+    write_prepared(tmp_path, untied, stored | quantize("output", other_head, "int4"), "int4")
+    assert chosen_ids(tmp_path, head="exact") == fast_ids
+
+
+@pytest.mark.parametrize("activation_group_size", [0, 32, 64])
+def test_rows_are_batch_invariant_with_every_group_size_of_activations(
+    tiny: Path, activation_group_size: int
+) -> None:
+    with load(tiny, activation_group_size=activation_group_size, self_test="always") as engine:
+        assert engine.info.self_test.batch_invariant
+
+
+def chosen_ids(directory: Path, **options: Any) -> list[int]:
+    """The greedy id after each row of a short text."""
+    with load(directory, **options) as engine:
+        work = Work(engine.open_sequence(), 0, np.arange(40), num_selected=40)
+        return engine.submit(work).future.result().selected_ids.tolist()

@@ -1,14 +1,19 @@
 """Which rows run next: worked examples, and what holds for every mix of works."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paceline.engine.scheduling import Due, RowBudget, plan_step
+from paceline.engine.pass_clock import PassClock
+from paceline.engine.scheduling import LEAST_PREFILL_ROWS, Due, RowBudget, StallBound, plan_step
 
 BUDGET = RowBudget()
 DUE = st.builds(
-    Due, num_pending=st.integers(0, 200), is_background=st.booleans(), last_step=st.integers(0, 9)
+    Due,
+    num_pending=st.integers(0, 200),
+    is_background=st.booleans(),
+    last_step=st.integers(0, 9),
+    is_rest=st.booleans(),
 )
 WORKS = st.lists(DUE, max_size=12)
 BUDGETS = st.builds(
@@ -16,11 +21,16 @@ BUDGETS = st.builds(
     max_rows=st.integers(1, 80),
     max_decode_rows=st.integers(1, 20),
     max_prefill_rows_beside=st.integers(1, 20),
+    max_prefill_rows_alone=st.integers(1, 80),
 )
 
 
 def foreground(num_pending: int, last_step: int = 0) -> Due:
     return Due(num_pending, is_background=False, last_step=last_step)
+
+
+def rest(num_pending: int, last_step: int = 0) -> Due:
+    return Due(num_pending, is_background=False, last_step=last_step, is_rest=True)
 
 
 def background(num_pending: int, last_step: int = 0) -> Due:
@@ -43,6 +53,8 @@ def background(num_pending: int, last_step: int = 0) -> Due:
         ([background(4), foreground(60)], [4, 60]),
         ([background(300), foreground(6)], [16, 6]),
         ([background(5), foreground(64)], [0, 64]),
+        ([rest(10), foreground(60)], [10, 54]),
+        ([rest(16), rest(10), foreground(6)], [16, 0, 6]),
     ],
 )
 def test_decoding_goes_first_and_prefill_fills_what_is_left(due: list[Due], rows: list[int]) -> None:
@@ -68,7 +80,7 @@ def test_a_pass_holds_no_more_rows_than_are_pending_and_allowed(due: list[Due], 
 def test_decoding_runs_whole_or_not_at_all(due: list[Due], budget: RowBudget) -> None:
     most = min(budget.max_decode_rows, budget.max_rows)
     for num, work in zip(plan_step(due, budget), due, strict=True):
-        if work.num_pending <= most:
+        if work.num_pending <= most and not work.is_rest:
             assert num in {0, work.num_pending}
 
 
@@ -76,9 +88,13 @@ def test_decoding_runs_whole_or_not_at_all(due: list[Due], budget: RowBudget) ->
 def test_prefill_beside_decoding_is_held_back(due: list[Due], budget: RowBudget) -> None:
     planned = list(zip(plan_step(due, budget), due, strict=True))
     most = min(budget.max_decode_rows, budget.max_rows)
-    prefill = [num for num, work in planned if work.num_pending > most and not work.is_background]
-    if any(num for num, work in planned if 0 < work.num_pending <= most and not work.is_background):
-        assert sum(prefill) <= budget.max_prefill_rows_beside
+    foreground = [(num, work) for num, work in planned if not work.is_background]
+    is_prefill = [work.is_rest or work.num_pending > most for _, work in foreground]
+    prefill = sum(num for (num, _), is_one in zip(foreground, is_prefill, strict=True) if is_one)
+    if any(num for (num, _), is_one in zip(foreground, is_prefill, strict=True) if not is_one):
+        assert prefill <= budget.max_prefill_rows_beside
+    else:
+        assert prefill <= budget.max_prefill_rows_alone
 
 
 @given(due=WORKS, budget=BUDGETS)
@@ -93,6 +109,7 @@ def test_background_work_changes_no_row_of_the_foreground(due: list[Due], budget
     newcomers=st.lists(st.integers(0, 3), min_size=1, max_size=5),
     budget=BUDGETS,
 )
+@settings(deadline=None)
 def test_nobody_starves_under_constant_load(
     rows_of_work: list[int], newcomers: list[int], budget: RowBudget
 ) -> None:
@@ -112,3 +129,65 @@ def test_nobody_starves_under_constant_load(
         rows_of_work += [1 + (7 * step) % 90] * num_new
         last_steps += [step] * num_new
         waited_since += [step] * num_new
+
+
+def test_prompts_get_what_decoding_leaves_of_half_the_bound() -> None:
+    clock = PassClock()
+    clock.note(1, 0.120)
+    clock.note(11, 0.220)
+    budget = StallBound(0.6, max_rows=64).budget(
+        [foreground(6), foreground(300)], clock, may_decode_soon=True
+    )
+    assert (budget.max_prefill_rows_beside, budget.max_prefill_rows_alone) == (13, 19)
+    assert plan_step([foreground(6), foreground(300)], budget) == [6, 13]
+    assert plan_step([foreground(300)], budget) == [19]
+
+
+def test_prompts_that_hold_nobody_up_fill_the_pass() -> None:
+    clock = PassClock()
+    clock.note(1, 10.0)
+    budget = StallBound(0.6, max_rows=64).budget([foreground(300)], clock, may_decode_soon=False)
+    assert plan_step([foreground(300)], budget) == [64]
+
+
+def test_prompts_go_on_where_decoding_alone_takes_longer_than_the_bound() -> None:
+    clock = PassClock()
+    clock.note(6, 5.0)
+    budget = StallBound(0.6, max_rows=64).budget(
+        [foreground(6), foreground(300)], clock, may_decode_soon=True
+    )
+    assert plan_step([foreground(6), foreground(300)], budget) == [6, LEAST_PREFILL_ROWS]
+
+
+@given(
+    base=st.floats(0.001, 0.12),
+    row_price=st.floats(0.0002, 0.012),
+    rounds=st.lists(st.integers(1, 8), min_size=1, max_size=3),
+    num_prompt_rows=st.integers(1, 3000),
+    think_seconds=st.floats(0, 0.5),
+)
+@settings(deadline=None)
+def test_no_round_waits_longer_than_the_bound_beside_a_prompt(
+    base: float, row_price: float, rounds: list[int], num_prompt_rows: int, think_seconds: float
+) -> None:
+    """A machine whose passes take base + rows * price serves sessions that think between rounds, and one prompt."""
+    bound, clock = StallBound(0.6, max_rows=64), PassClock()
+    for num_rows in (1, 64):
+        clock.note(num_rows, base + num_rows * row_price)
+    # Where decoding alone fills a pass, prompts have their least rows in this one and in the one before it.
+    most_seconds = bound.max_seconds + 2 * LEAST_PREFILL_ROWS * row_price
+    now, comes_at = 0.0, [0.0] * len(rounds)
+    for step in range(100):
+        is_due = [at <= now for at in comes_at]
+        due = [foreground(num * here, step) for num, here in zip(rounds, is_due, strict=True)]
+        due.append((rest if step else foreground)(num_prompt_rows, step))
+        rows = plan_step(due, bound.budget(due, clock, may_decode_soon=not all(is_due)))
+        num_prompt_rows -= rows[-1]
+        now += base + sum(rows) * row_price
+        clock.note(sum(rows), base + sum(rows) * row_price)
+        for index, num in enumerate(rows[:-1]):
+            if num:
+                assert now - comes_at[index] <= most_seconds
+                comes_at[index] = now + think_seconds
+        if not any(rows):
+            now = min(comes_at)
