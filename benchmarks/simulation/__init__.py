@@ -1,0 +1,1 @@
+"""A cluster whose models are clocks: the parts of `python -m benchmarks.simulate`."""
