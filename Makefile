@@ -20,6 +20,7 @@ READY := $(VENV)/.ready
 SERVE := $(VENV)/.serve
 DEV := $(VENV)/.dev
 REFERENCE := $(VENV)/.reference
+BENCH := $(VENV)/.bench
 
 ##@ Use
 
@@ -28,8 +29,8 @@ demo: $(SERVE) ## Real models, three services and Redis on this machine: with an
 	@$(BIN)/paceline demo $(ARGS)
 
 .PHONY: bench
-bench: $(SERVE) ## Tokens per second of the reference pair, target-only beside speculative (ARGS= for more)
-	@$(BIN)/paceline bench --pair reference --cores draft=0,target=1 $(ARGS)
+bench: $(BENCH) ## The reference pair beside OpenVINO GenAI and transformers (ARGS="--preset quick|shows|full")
+	@$(BIN)/python -m benchmarks.suite $(ARGS)
 
 ##@ Test
 
@@ -84,7 +85,7 @@ stubs: $(DEV)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
 	  --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $(PROTOS)
 
-# The lock files name no index: each machine takes the packages from its own. One resolution, three cuts of it.
+# The lock files name no index: each machine takes the packages from its own. One resolution, cuts of it, and the peers of `make bench` on top.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
   --generate-hashes $(if $(UPGRADE),--upgrade) pyproject.toml
 
@@ -93,6 +94,7 @@ lock: $(DEV) ## Resolve the dependencies into locks/ again (UPGRADE=1 for newer 
 	@$(LOCK) --extra dev --extra prepare locks/reference.in --excludes locks/excludes.in -o locks/reference.txt >/dev/null
 	@$(LOCK) --extra dev -c locks/reference.txt -o locks/dev.txt >/dev/null
 	@$(LOCK) --extra local -c locks/reference.txt -o locks/serve.txt >/dev/null
+	@$(LOCK) --extra bench locks/reference.in --excludes locks/excludes.in -c locks/reference.txt -o locks/bench.txt >/dev/null
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build outputs (models stay in the user's cache)
@@ -123,3 +125,6 @@ $(DEV): locks/dev.txt pyproject.toml | $(READY)
 
 $(REFERENCE): locks/reference.txt $(DEV)
 	@tools/install-torch $(VENV) "$(TORCH)" && tools/install-lock $(VENV) locks/reference.txt && touch $@
+
+$(BENCH): locks/bench.txt pyproject.toml | $(READY)
+	@tools/install-torch $(VENV) "$(TORCH)" && tools/install-lock $(VENV) locks/bench.txt && touch $@ $(SERVE)

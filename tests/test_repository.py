@@ -26,7 +26,12 @@ TEXT_SUFFIXES = {
     ".yml",
     "",
 }
-LOCK_EXTRAS = {"serve": {"local"}, "dev": {"local", "dev"}, "reference": {"local", "dev", "prepare"}}
+LOCK_EXTRAS = {
+    "serve": {"local"},
+    "dev": {"local", "dev"},
+    "reference": {"local", "dev", "prepare"},
+    "bench": {"local", "prepare", "bench"},
+}
 IMAGE_EXTRAS = {"draft", "target", "orchestrator"}  # `local` is made of these
 
 
@@ -100,8 +105,12 @@ class TestDependencies:
             )
 
     def test_each_lock_extends_the_one_before(self) -> None:
-        serve, dev, reference = (locked_versions(lock) for lock in ("serve", "dev", "reference"))
+        serve, dev, reference, bench = (
+            locked_versions(lock) for lock in ("serve", "dev", "reference", "bench")
+        )
         assert serve.items() <= dev.items() <= reference.items()
+        assert serve.items() <= bench.items()
+        assert all(reference[name] == bench[name] for name in reference.keys() & bench.keys())
 
     @pytest.mark.parametrize("lock", sorted(LOCK_EXTRAS))
     def test_a_lock_names_no_index_and_hashes_every_package(self, lock: str) -> None:

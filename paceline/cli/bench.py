@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from paceline.cli.benchmark.machine import this_command, this_machine, versions
+from paceline.cli.benchmark.process_usage import usage_of
 from paceline.cli.benchmark.prompt_set import BenchPrompt, read_prompts
 from paceline.cli.benchmark.report import Report
 from paceline.cli.benchmark.result import results_of
 from paceline.cli.benchmark.schedule import plan_trials
 from paceline.cli.benchmark.spread import spread_of
-from paceline.cli.benchmark.trial import TARGET_ONLY, PlannedTrial, Trial, Variant, bench_request, run_trial
+from paceline.cli.benchmark.trial import (
+    ADAPTIVE,
+    TARGET_ONLY,
+    BenchSampling,
+    PlannedTrial,
+    Trial,
+    Variant,
+    bench_request,
+    run_trial,
+)
 from paceline.cli.cluster_lines import ClusterLines
 from paceline.cli.cluster_options import (
     AsJson,
@@ -38,6 +48,9 @@ from paceline.local.cluster import LocalCluster
 from paceline.local.plan import ClusterConfig
 from paceline.local.supervisor import run_in_cluster
 
+FIXED = "fixed"
+WARM_UP = Variant(5)  # both pools see the prompts
+
 app = typer.Typer(add_completion=False)
 
 
@@ -56,6 +69,12 @@ def bench(
     num_draft_tokens: Annotated[
         str, typer.Option(help="Draft tokens a round; several with commas are compared.")
     ] = "3,5,8",
+    speculation: Annotated[
+        str,
+        typer.Option(help="fixed, adaptive, or both with a comma: what is compared with the target alone."),
+    ] = "fixed",
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of every session, where the temperature is above 0.")] = 0,
     max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens of each answer.")] = 96,
     sessions: Annotated[int, typer.Option(min=1, max=256, help="Sessions at once.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="How often each prompt is measured each way.")] = 3,
@@ -65,7 +84,8 @@ def bench(
     """Measure tokens per second of the target alone and with a draft, interleaved, and compare the token ids."""
     plan = BenchPlan(
         read_prompts(prompts),
-        _variants(num_draft_tokens),
+        _variants(speculation, num_draft_tokens),
+        BenchSampling(temperature, seed),
         max_tokens,
         num_sessions=sessions,
         num_repeats=repeats,
@@ -90,6 +110,7 @@ class BenchPlan:
 
     prompts: Sequence[BenchPrompt]
     variants: Sequence[Variant]
+    sampling: BenchSampling
     max_tokens: int
     num_sessions: int
     num_repeats: int
@@ -110,7 +131,8 @@ class _Bench:
         plan = self._plan
         async with connect(cluster.address) as orchestrator:
             warm_up = await self._warm_up(orchestrator)
-            trials = await self._run_trials(orchestrator)
+            pids = {child.name: child.pid for child in cluster.children}
+            trials = await self._run_trials(orchestrator, pids)
             return Report(
                 this_command(),
                 this_machine(),
@@ -122,6 +144,8 @@ class _Bench:
                 plan.num_repeats,
                 spread_of(warm_up),
                 results_of(trials),
+                plan.sampling,
+                {name: usage.peak_memory_bytes for name, usage in usage_of(pids).items()},
             )
 
     async def _warm_up(self, orchestrator: Orchestrator) -> list[float]:
@@ -129,12 +153,14 @@ class _Bench:
 
         Returns the seconds until the first token of each prompt.
         """
-        variant = max(self._plan.variants, key=lambda one: one.num_draft_tokens)
-        requests = [bench_request(prompt, variant, max_tokens=2) for prompt in self._plan.prompts]
+        requests = [
+            bench_request(prompt, WARM_UP, max_tokens=2, sampling=self._plan.sampling)
+            for prompt in self._plan.prompts
+        ]
         completions = [await orchestrator.complete(request) for request in requests]
         return [one.time_to_first_token_seconds for one in completions]
 
-    async def _run_trials(self, orchestrator: Orchestrator) -> list[Trial]:
+    async def _run_trials(self, orchestrator: Orchestrator, pids: Mapping[str, int]) -> list[Trial]:
         plan = self._plan
         planned = list(plan_trials(plan.prompts, plan.variants, plan.num_repeats, plan.num_sessions))
         console = Console(stderr=True)
@@ -144,18 +170,27 @@ class _Bench:
             trials: list[Trial] = []
             for one in planned:
                 bars.update(task, description=_describe(one))
-                trials.append(await run_trial(orchestrator, one, plan.max_tokens))
+                trials.append(await run_trial(orchestrator, one, plan.max_tokens, plan.sampling, pids))
                 bars.advance(task)
             return trials
 
 
-def _variants(text: str) -> list[Variant]:
+def _variants(speculation: str, numbers: str) -> list[Variant]:
+    modes = speculation.split(",")
+    if not set(modes) <= {FIXED, ADAPTIVE.name}:
+        message = f"--speculation {speculation}: write {FIXED}, {ADAPTIVE.name} or both with a comma"
+        raise ConfigError(message, setting="speculation")
+    fixed = _fixed_variants(numbers) if FIXED in modes else []
+    return [TARGET_ONLY, *fixed, *([ADAPTIVE] if ADAPTIVE.name in modes else [])]
+
+
+def _fixed_variants(text: str) -> list[Variant]:
     numbers = text.split(",")
     if not all(number.isdecimal() and 1 <= int(number) <= 64 for number in numbers):
         raise ConfigError(
             f"--num-draft-tokens {text}: write numbers from 1 to 64, as in 3,5,8", setting="num_draft_tokens"
         )
-    return [TARGET_ONLY, *(Variant(number) for number in sorted({int(number) for number in numbers}))]
+    return [Variant(number) for number in sorted({int(number) for number in numbers})]
 
 
 def _describe(plan: PlannedTrial) -> str:

@@ -1,6 +1,6 @@
 """A benchmark as a table for people and as JSON for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from rich import box
@@ -9,9 +9,11 @@ from rich.table import Table
 from paceline.cli.benchmark.machine import Machine
 from paceline.cli.benchmark.result import VariantResult
 from paceline.cli.benchmark.spread import Spread
+from paceline.cli.benchmark.trial import BenchSampling
 from paceline.client.served_model import ServedModel, ServedModels
 
 NOTHING = "-"
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Report:
     num_repeats: int
     cold_time_to_first_token_seconds: Spread | None
     results: Sequence[VariantResult]
+    sampling: BenchSampling
+    peak_memory_bytes: Mapping[str, int]
 
     @property
     def is_identical(self) -> bool:
@@ -53,7 +57,7 @@ class Report:
             f"cores     {self.cores or 'not pinned'}",
             (
                 f"each      {self.max_tokens} tokens at most, {self.num_sessions} at once, "
-                f"{self.num_repeats} repeats, prompts warm in both caches"
+                f"{self.num_repeats} repeats, prompts warm in both caches, {_describe_sampling(self.sampling)}"
             ),
         ]
 
@@ -69,7 +73,8 @@ class Report:
             "accepted",
             "a round",
             "1st token",
-            "ms/tok p50 p95",
+            "ms/tok p50 p99",
+            "CPU s/tok",
             "identical",
         ):
             table.add_column(heading, justify="right", no_wrap=True)
@@ -87,6 +92,9 @@ class Report:
             ),
             f"identical: {'yes' if self.is_identical else 'NO'} ({num_tokens} token ids compared)",
         ]
+        if self.peak_memory_bytes:
+            sizes = (f"{name} {size / MIB:.0f} MiB" for name, size in self.peak_memory_bytes.items())
+            lines.append(f"most memory held, mapped weights included: {', '.join(sizes)}")
         if self.cold_time_to_first_token_seconds is not None:
             seconds = self.cold_time_to_first_token_seconds.median
             lines.insert(1, f"first token of a prompt that no cache holds: {seconds:.2f} s (median)")
@@ -104,7 +112,8 @@ def _row(result: VariantResult) -> list[str]:
         f"{result.acceptance:.0%}" if result.acceptance is not None else NOTHING,
         f"{result.mean_accepted_length:.2f}" if result.mean_accepted_length is not None else NOTHING,
         f"{first.median:.2f} s" if first else NOTHING,
-        " ".join(_milliseconds(one) for one in (result.token_seconds_p50, result.token_seconds_p95)),
+        " ".join(_milliseconds(one) for one in (result.token_seconds_p50, result.token_seconds_p99)),
+        NOTHING if result.cpu_seconds_per_token is None else f"{result.cpu_seconds_per_token:.3f}",
         f"{result.num_identical}/{result.num_completions}",
     ]
 
@@ -117,6 +126,10 @@ def _spread(spread: Spread | None, digits: str) -> str:
 
 def _milliseconds(seconds: float | None) -> str:
     return NOTHING if seconds is None else f"{seconds * 1000:.0f}"
+
+
+def _describe_sampling(sampling: BenchSampling) -> str:
+    return f"T = {sampling.temperature:g}, seed {sampling.seed}" if sampling.temperature else "greedy"
 
 
 def _describe(model: ServedModel) -> str:

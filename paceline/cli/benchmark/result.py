@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from paceline.cli.benchmark.prompt_set import BenchPrompt
 from paceline.cli.benchmark.spread import Spread, percentile, spread_of
-from paceline.cli.benchmark.trial import TARGET_ONLY, Trial, Variant
+from paceline.cli.benchmark.trial import ADAPTIVE, TARGET_ONLY, Trial, Variant
 from paceline.client.generation import SpeculationSummary
 
 
@@ -20,6 +20,7 @@ class VariantResult:
         decode_speed_up: As `speed_up`, after the first tokens.
         acceptance: Accepted draft tokens of all draft tokens; None without any.
         mean_accepted_length: Tokens that a round with a draft brought: 1 + accepted per round; None without any.
+        cpu_seconds_per_token: Of all processes of the cluster together; None where they are not known.
         num_identical: Completions whose ids equal those of the first target-only run of their prompt.
         num_completions: Completions compared.
         num_tokens_compared: Ids compared.
@@ -36,6 +37,9 @@ class VariantResult:
     time_to_first_token_seconds: Spread | None
     token_seconds_p50: float | None
     token_seconds_p95: float | None
+    token_seconds_p99: float | None
+    time_to_first_token_p99_seconds: float | None
+    cpu_seconds_per_token: float | None
     num_identical: int
     num_completions: int
     num_tokens_compared: int
@@ -49,13 +53,18 @@ class VariantResult:
 def results_of(trials: Sequence[Trial]) -> list[VariantResult]:
     """Return a result for each kind of prompt and variant, in the order of their first trials."""
     kinds = list(dict.fromkeys(trial.plan.prompts[0].kind for trial in trials))
-    variants = sorted({trial.plan.variant for trial in trials}, key=lambda one: one.num_draft_tokens)
+    variants = sorted({trial.plan.variant for trial in trials}, key=_place)
     baseline = _baseline_ids(trials)
     results: list[VariantResult] = []
     for kind in kinds:
         same_kind = [trial for trial in trials if trial.plan.prompts[0].kind == kind]
         results += [_result(kind, variant, same_kind, baseline) for variant in variants]
     return results
+
+
+def _place(variant: Variant) -> tuple[bool, bool, int]:
+    """The target alone first, then by number, adaptive last."""
+    return variant != TARGET_ONLY, variant == ADAPTIVE, variant.num_draft_tokens
 
 
 def _baseline_ids(trials: Sequence[Trial]) -> dict[BenchPrompt, tuple[int, ...]]:
@@ -103,6 +112,9 @@ def _result(
         spread_of(completion.time_to_first_token_seconds for completion in completions),
         percentile(token_seconds, 0.5),
         percentile(token_seconds, 0.95),
+        percentile(token_seconds, 0.99),
+        percentile((completion.time_to_first_token_seconds for completion in completions), 0.99),
+        cpu_seconds_per_token_of(own),
         sum(ids == expected for ids, expected in compared),
         len(compared),
         sum(len(ids) for ids, _ in compared),
@@ -119,6 +131,12 @@ def mean_accepted_length_of(summaries: Sequence[SpeculationSummary]) -> float | 
     """Return the tokens that a round with a draft brought on average, the target's own one counted."""
     num_rounds = sum(one.num_drafted_per_position[0] for one in summaries if one.num_drafted_per_position)
     return 1 + sum(one.num_accepted_tokens for one in summaries) / num_rounds if num_rounds else None
+
+
+def cpu_seconds_per_token_of(trials: Sequence[Trial]) -> float | None:
+    """Return the CPU seconds of all processes for a token; None where they are not known."""
+    known = [(trial.cpu_seconds, trial.num_tokens) for trial in trials if trial.cpu_seconds is not None]
+    return sum(seconds for seconds, _ in known) / sum(number for _, number in known) if known else None
 
 
 def _decode_ratios(pairs: Sequence[tuple[Trial, Trial]]) -> list[float]:
