@@ -189,7 +189,8 @@ class DraftSession(Session):
         main, waited_ns = self._main, time.monotonic_ns() - received_ns
         handle = main.start(extension, num_ids, self._selector(main), background=False)
         try:
-            result = await self.result_of(handle)
+            with self._budget.due():
+                result = await self.result_of(handle)
         except PacelineError:
             # What was only inherited from another session is none of our ids.
             main.ids.fall_back(handle, self.sequence.token_ids if self.was_answered else ())
@@ -198,7 +199,8 @@ class DraftSession(Session):
         return TimedProposal(Proposal(ids, 0), result.timing, waited_ns)
 
     def _selector(self, line: Line) -> Selector:
-        outlooks = line.outlooks if self._max_guesses and can_guess(self.sampling) else None
+        has_guesses = self._max_guesses and self._budget.num_free and can_guess(self.sampling)
+        outlooks = line.outlooks if has_guesses else None
         return drafting_selector(self.sampling, self._rows_mask, self._distributions, outlooks)
 
     def _draft_guesses(self) -> None:

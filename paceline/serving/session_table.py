@@ -59,7 +59,7 @@ class SessionTable(Generic[S]):
     def __init__(self, open_session: Callable[[str, int, Sequence | None], S], limits: SessionLimits) -> None:
         self._open_session = open_session
         self._limits = limits
-        self._sessions: dict[str, S] = {}
+        self._sessions: OrderedDict[str, S] = OrderedDict()  # in the order of their latest rounds
         self._past_epochs: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
@@ -102,6 +102,7 @@ class SessionTable(Generic[S]):
         session.epoch = point.epoch
         if point.sampling is not None:
             session.sampling = point.sampling
+        self._sessions.move_to_end(point.session_id)
         return session
 
     def release(self, session_id: str, epoch: int) -> bool:
@@ -167,17 +168,13 @@ class SessionTable(Generic[S]):
     def _longest_idle(self) -> S:
         """Return the session whose place another may take; raises TooManySessionsError where all are in use."""
         newest = time.monotonic() - self._limits.protect_seconds
-        idle = [
-            session
-            for session in self._sessions.values()
-            if not session.is_busy and session.last_used_seconds <= newest
-        ]
-        if not idle:
-            raise TooManySessionsError(
-                f"the replica serves {len(self._sessions)} sessions and may serve no more; use another one",
-                max_sessions=self._limits.max_sessions,
-            )
-        return min(idle, key=lambda session: session.last_used_seconds)
+        for session in self._sessions.values():
+            if not session.is_busy and session.last_used_seconds <= newest:
+                return session
+        raise TooManySessionsError(
+            f"the replica serves {len(self._sessions)} sessions and may serve no more; use another one",
+            max_sessions=self._limits.max_sessions,
+        )
 
     def _close(self, session: S, reason: PacelineError | None = None) -> None:
         del self._sessions[session.session_id]

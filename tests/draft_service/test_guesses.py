@@ -181,6 +181,7 @@ async def test_sessions_share_the_places_for_guesses_and_give_them_back() -> Non
             await asyncio.to_thread(gate.let_one_pass)
         await answer
         await until(lambda: num_guessed(first) == 2)
+        await asyncio.to_thread(gate.wait_for_pass)
         answer = asyncio.create_task(second.propose(PROMPT[:5]))
         await until(lambda: any(not one.work.background for one in rig.engine._inbox.handles))
         for _ in range(3):
