@@ -66,7 +66,7 @@ class _Ours(Peer):
         # The draft serves already, but the orchestrator may still have to hear what it is.
         while (models := await orchestrator.served_models()).draft is None:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(POLL_SECONDS)
-        about = f"{_describe(models.target)}, draft {_describe(models.draft)}"
+        about = f"{_describe(models.target)}{_invariance(models.target)}, draft {_describe(models.draft)}"
         return cls(cluster, orchestrator, network, about)
 
     @property
@@ -122,5 +122,9 @@ def _config(setup: PeerSetup) -> ClusterConfig:
 
 
 def _describe(model: ServedModel) -> str:
-    invariance = "" if model.is_batch_invariant else ", NOT batch-invariant"
-    return f"{model.weights} {model.compute_precision}/{model.kv_precision}{invariance}"
+    return f"{model.weights} {model.compute_precision}/{model.kv_precision}"
+
+
+def _invariance(target: ServedModel) -> str:
+    """Return a warning where the ids of a target may depend on what else it computes."""
+    return "" if target.is_batch_invariant else ", NOT batch-invariant"
