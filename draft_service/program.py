@@ -22,11 +22,15 @@ def draft_service(host: SessionHost[DraftSession], replica: Replica) -> Service:
     )
 
 
+def draft_host(config: DraftConfig, draining: asyncio.Event) -> SessionHost[DraftSession]:
+    """Return a host whose sessions share the places for guesses."""
+    return SessionHost(partial(DraftSession, guess_budget=GuessBudget(config.max_guesses)), config, draining)
+
+
 async def serve(config: DraftConfig) -> None:
     """Listen, load the model, serve until SIGTERM or SIGINT, drain."""
     draining = asyncio.Event()
-    budget = GuessBudget(config.max_guesses)
-    host = SessionHost(partial(DraftSession, guess_budget=budget), config, draining)
+    host = draft_host(config, draining)
     service = draft_service(host, Replica(config.replica_id))
     async with (
         ServiceServer(config, [service], draining) as server,

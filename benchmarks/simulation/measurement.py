@@ -2,17 +2,21 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
 from benchmarks.simulation.cluster import Cluster
 from benchmarks.simulation.load_plan import Begun, LoadPlan, LoadResult, Window
 from benchmarks.simulation.outcome import Consumption, Outcome, outcome_of
-from benchmarks.simulation.process_usage import ProcessUsage, usage_of
 from benchmarks.simulation.redis_usage import RedisUsage, bytes_per_session, redis_usage
 from benchmarks.simulation.run_options import RunOptions
 from benchmarks.simulation.settings import Settings
+from paceline.cli.benchmark.process_usage import ProcessUsage, cpu_seconds_between, usage_of
 from paceline.client.generation import Speculation
+
+# By process id.
+Usages = Mapping[str, ProcessUsage]
 
 # What was cancelled at the end of a load is closed at such a rate, at least, before the next one begins.
 ENDS_PER_SECOND = 1000
@@ -20,9 +24,9 @@ ENDS_PER_SECOND = 1000
 
 class _Snapshot(NamedTuple):
     at: float
-    orchestrators: ProcessUsage
-    replicas: ProcessUsage
-    clients: ProcessUsage
+    orchestrators: Usages
+    replicas: Usages
+    clients: Usages
     redis: RedisUsage
 
 
@@ -39,10 +43,10 @@ async def measure(
     Raises ProcessFailedError where a process has ended.
     """
     plans = _load_plans(cluster, settings, speculation, options, turn, prompts)
-    idle = usage_of(child.pid for child in cluster.orchestrators)
+    idle = _usages(child.pid for child in cluster.orchestrators)
     pairs = zip(cluster.clients, plans, strict=True)
     begun = await asyncio.gather(*(client.ask(plan, Begun) for client, plan in pairs))
-    started = usage_of(child.pid for child in cluster.orchestrators)
+    started = _usages(child.pid for child in cluster.orchestrators)
     begin = time.monotonic() + options.warm_up_seconds
     window = Window(begin, begin + options.seconds)
     counting = asyncio.gather(*(client.ask(window, LoadResult) for client in cluster.clients))
@@ -55,8 +59,9 @@ async def measure(
     finally:
         counting.cancel()
     cluster.check()
-    start_cpu_seconds = started.cpu_seconds - idle.cpu_seconds
-    used = _consumption(start_cpu_seconds, before, after, await bytes_per_session(cluster.redis.url))
+    used = _consumption(
+        cpu_seconds_between(idle, started), before, after, await bytes_per_session(cluster.redis.url)
+    )
     await asyncio.sleep(settings.sessions / ENDS_PER_SECOND)
     return outcome_of(settings, results, used, sum(one.num_sessions for one in begun))
 
@@ -93,12 +98,16 @@ async def _sleep_until(at: float) -> None:
     await asyncio.sleep(at - time.monotonic())
 
 
+def _usages(pids: Iterable[int]) -> Usages:
+    return usage_of({str(pid): pid for pid in pids})
+
+
 async def _snapshot(cluster: Cluster) -> _Snapshot:
     return _Snapshot(
         time.monotonic(),
-        usage_of(child.pid for child in cluster.orchestrators),
-        usage_of(worker.pid for worker in cluster.replicas),
-        usage_of(worker.pid for worker in cluster.clients),
+        _usages(child.pid for child in cluster.orchestrators),
+        _usages(worker.pid for worker in cluster.replicas),
+        _usages(worker.pid for worker in cluster.clients),
         await redis_usage(cluster.redis.url),
     )
 
@@ -109,11 +118,11 @@ def _consumption(
     return Consumption(
         start_cpu_seconds,
         after.at - before.at,
-        after.orchestrators.cpu_seconds - before.orchestrators.cpu_seconds,
-        after.replicas.cpu_seconds - before.replicas.cpu_seconds,
-        after.clients.cpu_seconds - before.clients.cpu_seconds,
+        cpu_seconds_between(before.orchestrators, after.orchestrators),
+        cpu_seconds_between(before.replicas, after.replicas),
+        cpu_seconds_between(before.clients, after.clients),
         after.redis.cpu_seconds - before.redis.cpu_seconds,
-        after.orchestrators.resident_bytes,
+        sum(one.resident_memory_bytes for one in after.orchestrators.values()),
         after.redis.num_commands - before.redis.num_commands,
         redis_bytes,
     )

@@ -10,7 +10,7 @@ from benchmarks.simulation.distant_servicers import DistantDraftServicer, Distan
 from benchmarks.simulation.replica_plan import PoolPlan, ReplicaAddresses, ReplicaPlan
 from benchmarks.simulation.timed_engine import MODEL_NAME, timed_engine
 from draft_service.config import DraftConfig
-from draft_service.guessing import GuessBudget
+from draft_service.program import draft_host
 from draft_service.session import DraftSession
 from paceline.local.plan import LOOPBACK
 from paceline.serving.config import ModelServiceConfig
@@ -51,7 +51,7 @@ async def _target(plan: PoolPlan) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _draft(plan: PoolPlan) -> AsyncIterator[str]:
     draining, config = asyncio.Event(), DraftConfig(**_options(plan))
-    host = SessionHost(partial(DraftSession, guess_budget=GuessBudget(config.max_guesses)), config, draining)
+    host = draft_host(config, draining)
     servicer = DistantDraftServicer(host, Replica(config.replica_id), plan.one_way_seconds)
     service = Service(
         draft_service_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,

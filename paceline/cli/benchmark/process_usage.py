@@ -11,10 +11,11 @@ CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class ProcessUsage:
-    """One process: CPU seconds of all its threads, and the most bytes of memory it ever held, mapped files included."""
+    """One process: CPU seconds of all its threads, and bytes of memory, mapped files included, at the most and now."""
 
     cpu_seconds: float
     peak_memory_bytes: int
+    resident_memory_bytes: int
 
 
 def usage_of(pids: Mapping[str, int]) -> dict[str, ProcessUsage]:
@@ -36,7 +37,10 @@ def _usage(pid: int) -> ProcessUsage | None:
         return None
     # Fields 14 and 15 of proc(5), user and system; the second may hold spaces and ends at the last parenthesis.
     user, system = stat.rpartition(")")[2].split()[11:13]
-    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return ProcessUsage(
-        (int(user) + int(system)) / CLOCK_TICKS_PER_SECOND, int(peak[1]) * 1024 if peak else 0
-    )
+    cpu_seconds = (int(user) + int(system)) / CLOCK_TICKS_PER_SECOND
+    return ProcessUsage(cpu_seconds, _num_bytes("VmHWM", status), _num_bytes("VmRSS", status))
+
+
+def _num_bytes(field: str, status: str) -> int:
+    found = re.search(rf"{field}:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0

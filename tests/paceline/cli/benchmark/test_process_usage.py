@@ -18,7 +18,7 @@ def test_a_process_that_computed_and_held_memory_is_charged_for_both() -> None:
         usage = usage_of({"burner": child.pid})["burner"]
         child.communicate(b"\n")
     assert usage.cpu_seconds >= 0.25
-    assert usage.peak_memory_bytes >= 64 << 20
+    assert usage.peak_memory_bytes >= usage.resident_memory_bytes >= 64 << 20
 
 
 def test_a_process_that_has_ended_is_left_out() -> None:
@@ -28,6 +28,6 @@ def test_a_process_that_has_ended_is_left_out() -> None:
 
 
 def test_what_is_used_in_between_counts_for_processes_of_both_readings() -> None:
-    before = {"a": ProcessUsage(1.0, 1), "b": ProcessUsage(2.0, 1)}
-    after = {"a": ProcessUsage(1.5, 1), "b": ProcessUsage(4.0, 1), "new": ProcessUsage(9.0, 1)}
+    before = {"a": ProcessUsage(1.0, 1, 1), "b": ProcessUsage(2.0, 1, 1)}
+    after = {"a": ProcessUsage(1.5, 1, 1), "b": ProcessUsage(4.0, 1, 1), "new": ProcessUsage(9.0, 1, 1)}
     assert cpu_seconds_between(before, after) == 2.5
