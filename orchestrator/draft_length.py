@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import accumulate
+from operator import mul
 from typing import NamedTuple
 
 
@@ -110,11 +112,12 @@ def expected_tokens(acceptances: Sequence[float]) -> Sequence[float]:
 
     Example: each draft token is accepted with 0.5 if those before it are: 1, 1.5, 1.75.
     """
-    tokens, reached = [1.0], 1.0
-    for acceptance in acceptances:
-        reached *= acceptance
-        tokens.append(tokens[-1] + reached)
-    return tokens
+    return list(accumulate(chances_all_accepted(acceptances)))
+
+
+def chances_all_accepted(acceptances: Sequence[float]) -> Sequence[float]:
+    """Return how likely 0, 1, 2... draft tokens are all accepted."""
+    return list(accumulate(acceptances, mul, initial=1.0))
 
 
 def _ahead(outlook: RoundOutlook, num_useful: int) -> int:

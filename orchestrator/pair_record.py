@@ -1,6 +1,5 @@
 """What the sessions of a target and a drafter have taught about each other's rounds: shared by all of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.acceptance import AcceptanceHistory
@@ -72,11 +71,3 @@ class PairRecord:
     ahead: AheadRecord = field(default_factory=AheadRecord)
     alone: Interludes = field(default_factory=lambda: Interludes(8, 64, 256))
     together: Interludes = field(default_factory=lambda: Interludes(16, 64, 256))
-
-
-def chances_all_accepted(acceptances: Sequence[float]) -> Sequence[float]:
-    """Return how likely 0, 1, 2... draft tokens are all accepted."""
-    chances = [1.0]
-    for acceptance in acceptances:
-        chances.append(chances[-1] * acceptance)
-    return chances

@@ -107,10 +107,6 @@ class DraftPace:
         self.queue.note(timing.queue_seconds)
         self.step.note(timing.compute_seconds / timing.num_steps)
 
-    def seconds(self, num_steps: float) -> float:
-        """Return how long a proposal takes that needs so many steps."""
-        return self.hop.value + (self.queue.value + num_steps * self.step.value if num_steps > 0 else 0.0)
-
 
 class ReplicaPace:
     """What the sessions of one replica share of its speed, until another process takes its place.

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from orchestrator.draft_length import RoundForecast, expected_tokens
-from orchestrator.pair_record import PairRecord, chances_all_accepted
+from orchestrator.draft_length import RoundForecast, chances_all_accepted, expected_tokens
+from orchestrator.pair_record import PairRecord
 from orchestrator.replica_pace import Batch, DraftPace, TargetPace
 from orchestrator.round_history import RoundHistory
 

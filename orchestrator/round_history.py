@@ -18,7 +18,6 @@ class RoundHistory:
         can_go_ahead: Whether the draft may draft ahead at all.
         acceptance: Of this session, beginning with that of the pair.
         hits: The same.
-        num_rounds_without_draft: The latest ones.
     """
 
     def __init__(self, pair: PairRecord, max_draft_tokens: int, *, can_go_ahead: bool) -> None:
@@ -26,7 +25,6 @@ class RoundHistory:
         self.pair = pair
         self.acceptance = AcceptanceHistory(pair.acceptance.estimates(max_draft_tokens))
         self.hits = HitHistory(pair.hits)
-        self.num_rounds_without_draft = 0
         self._others = MovingMean(0.0, 1.0, _MEMORY_ROUNDS)
         self._was_all_accepted = True
 
@@ -44,7 +42,6 @@ class RoundHistory:
         if drafted and report.proposal is not None and was_ahead:
             for hits in (self.hits, self.pair.hits):
                 hits.note(drafted, report.proposal.num_ahead_tokens, is_after_accepted=self._was_all_accepted)
-        self.num_rounds_without_draft = 0 if drafted else self.num_rounds_without_draft + 1
         self._was_all_accepted = drafted == accepted
         self._note_others(drafted + 1, report.target_timing)
 

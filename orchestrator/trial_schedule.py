@@ -33,11 +33,6 @@ class TrialSchedule:
         self._credit_rounds = _MOST_CREDIT_ROUNDS
         self._pause_rounds = _FIRST_PAUSE_ROUNDS
 
-    @property
-    def pause_rounds(self) -> int:
-        """Rounds without drafts before the next trial, if it costs little."""
-        return self._pause_rounds
-
     def next_round(
         self, draft_lag: int | None, cost_rounds: float, num_sessions: int = 1, *, is_promising: bool
     ) -> Rest:
