@@ -25,8 +25,8 @@ class DraftConfig(ModelServiceConfig):
     max_guesses: Annotated[
         int,
         Field(
-            description="Other outcomes of rounds that all sessions together may be drafting behind at once; each is a "
-            "row more in a pass.",
+            description="Other outcomes of rounds that all sessions together may be drafting behind at once, less the "
+            "proposals that are waited for; each is a row more in a pass.",
             ge=0,
         ),
     ] = 3

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from draft_service.outlook import Outlooks, OutlookSelector
 from paceline.engine.work import Logits, TokenIds
@@ -12,6 +13,13 @@ from paceline.sampling.selector import RowSelector, selector_for
 
 # Encoded distributions by the absolute position of the id that was drawn from each.
 Distributions = dict[int, bytes]
+
+
+def forget_before(position: int, recorded: dict[int, Any]) -> None:
+    """Forget what was written down of the rows before a position."""
+    for place in list(recorded):  # a work may be adding to it
+        if place < position:
+            del recorded[place]
 
 
 class RecordingSelector(DraftSelector):

@@ -7,7 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from draft_service.drafted_ids import DraftedIds, Extension
-from draft_service.drafting import Distributions, can_guess, drafting_selector, has_distributions
+from draft_service.drafting import (
+    Distributions,
+    can_guess,
+    drafting_selector,
+    forget_before,
+    has_distributions,
+)
 from draft_service.guessing import Guess, GuessBudget, best_guesses
 from draft_service.line import Line
 from draft_service.outlook import Outlook
@@ -80,6 +86,7 @@ class DraftSession(Session):
         self._rows_mask = await self.mask()
         check_prefix(request.point, self._main.ids.known, self.digester)
         ahead = self._take_ahead(request.point)
+        self._request = None  # unless this one is answered, there is nothing to guess outcomes of
         self._main.limit = request.ahead_limit
         self._max_guesses = request.max_ahead_guesses if request.max_ahead_tokens else 0
         if ahead.outcome in (AheadOutcome.CONTINUED, AheadOutcome.GUESSED):
@@ -143,9 +150,7 @@ class DraftSession(Session):
         """Add what the ids from position `end` on were drawn from, and forget what is over."""
         if not has_distributions(self.sampling):
             return timed
-        for position in list(self._distributions):  # a work may be adding to it
-            if position < end:
-                del self._distributions[position]
+        forget_before(end, self._distributions)
         places = range(end, end + len(timed.proposal.draft_ids))
         distributions = tuple(self._distributions[place] for place in places)
         return timed._replace(proposal=timed.proposal._replace(distributions=distributions))
@@ -216,9 +221,7 @@ class DraftSession(Session):
     def _outlooks(self, end: int) -> list[Outlook]:
         """Return the outlooks of the last proposal's ids as far as they are known, and forget what is over."""
         outlooks = self._main.outlooks
-        for position in list(outlooks):  # a work may be adding to it
-            if position < end:
-                del outlooks[position]
+        forget_before(end, outlooks)
         places = range(end, end + self._num_proposed)
         return [outlooks[place] for place in takewhile(outlooks.__contains__, places)]
 
