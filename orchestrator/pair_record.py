@@ -35,11 +35,11 @@ class HitHistory:
         covered = prior.num_covered.value if prior is not None else num_covered
         self.num_covered = MovingMean(covered, 1.0, _MEMORY_COVERED_ROUNDS)
 
-    def note(self, num_drafted: int, num_ahead: int, *, is_after_accepted: bool) -> None:
-        """Take in a proposal of which `num_ahead` tokens were there before it was asked for."""
+    def note(self, num_wanted: int, num_ahead: int, *, is_after_accepted: bool) -> None:
+        """Take in a proposal of which `num_ahead` of the wanted tokens were there before they were asked for."""
         (self.after_accepted if is_after_accepted else self.after_refused).add(float(num_ahead > 0))
         if num_ahead:
-            is_cut = num_ahead < num_drafted
+            is_cut = num_ahead < num_wanted
             self.num_covered.add(num_ahead if is_cut else max(num_ahead, self.num_covered.value))
 
     def share(self, chance_all_accepted: float, *, is_optimistic: bool = False) -> float:

@@ -41,7 +41,11 @@ class RoundHistory:
                 acceptance.note(drafted, accepted)
         if drafted and report.proposal is not None and was_ahead:
             for hits in (self.hits, self.pair.hits):
-                hits.note(drafted, report.proposal.num_ahead_tokens, is_after_accepted=self._was_all_accepted)
+                hits.note(
+                    report.num_wanted,
+                    report.proposal.num_ahead_tokens,
+                    is_after_accepted=self._was_all_accepted,
+                )
         self._was_all_accepted = drafted == accepted
         self._note_others(drafted + 1, report.target_timing)
 
