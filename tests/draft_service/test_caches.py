@@ -7,9 +7,9 @@ from draft_service.program import draft_service
 from draft_service.session import DraftSession
 from paceline.engine.engine import Engine
 from paceline.v1 import draft_service_pb2 as messages
-from paceline.v1.draft_service_pb2_grpc import DraftServiceStub
+from tests.draft_service.propose_stream import ProposeStream
 from tests.paceline.engine.hash_runner import Gate, HashRunner, continuation, hash_engine
-from tests.paceline.serving.rig import Rig, model_service, point, until
+from tests.paceline.serving.rig import model_service, point, until
 
 PROMPT = list(range(10))
 LONG_PROMPT = [number % 97 for number in range(120)]
@@ -19,12 +19,7 @@ def service(engine: Engine, **options: Any):
     return model_service(draft_service, DraftSession, engine, **options)
 
 
-class Proposer:
-    """One Propose stream."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.call = DraftServiceStub(rig.channel).Propose()
-
+class Proposer(ProposeStream):
     async def send(
         self,
         ids: list[int],
@@ -35,22 +30,9 @@ class Proposer:
         **fields: Any,
     ) -> None:
         start = point(session_id, fields.pop("position", 0), ids, **fields)
-        await self.call.write(
-            messages.ProposeRequest(
-                requests=[
-                    messages.ProposalRequest(
-                        point=start, round=round_, num_draft_tokens=num, max_ahead_tokens=ahead
-                    )
-                ]
-            )
+        await self.write(
+            messages.ProposalRequest(point=start, round=round_, num_draft_tokens=num, max_ahead_tokens=ahead)
         )
-
-    async def receive(self) -> messages.ProposalResult:
-        while True:
-            response = await self.call.read()
-            assert isinstance(response, messages.ProposeResponse), "the stream ended"
-            if response.results:
-                return response.results[0]
 
     async def propose(self, ids: list[int], session_id: str = "a", **fields: Any) -> messages.ProposalResult:
         await self.send(ids, session_id, **fields)

@@ -16,7 +16,7 @@ from paceline.engine.work import Logits
 from paceline.sampling.parameters import SamplingParameters, Verification
 from paceline.serving.sampling_messages import sampling_message
 from paceline.v1 import draft_service_pb2 as messages
-from paceline.v1.draft_service_pb2_grpc import DraftServiceStub
+from tests.draft_service.propose_stream import ProposeStream
 from tests.paceline.engine.capture import settle
 from tests.paceline.engine.hash_runner import VOCABULARY_SIZE, Gate, HashRunner, continuation, hash_engine
 from tests.paceline.serving.rig import Rig, model_service, point, until
@@ -49,11 +49,11 @@ def two_best_engine(**options: Any) -> Engine:
     return hash_engine(runner=TwoBestRunner(options.pop("num_blocks", 64)), **options)
 
 
-class Proposer:
+class Proposer(ProposeStream):
     """One session on a Propose stream."""
 
     def __init__(self, rig: Rig, session_id: str = "a", **wishes: Any) -> None:
-        self._call = DraftServiceStub(rig.channel).Propose()
+        super().__init__(rig)
         self.session_id = session_id
         self._wishes = {"num_draft_tokens": 2, "max_ahead_tokens": 3, "max_ahead_guesses": 2} | wishes
         self._num_known = 0
@@ -68,14 +68,9 @@ class Proposer:
 
     async def ask(self, ids: list[int], sampling: Any = None, **wishes: Any) -> messages.ProposalResult:
         start = point(self.session_id, self._num_known, ids, sampling=sampling)
-        request = messages.ProposalRequest(point=start, round=self._round, **(self._wishes | wishes))
-        await self._call.write(messages.ProposeRequest(requests=[request]))
+        await self.write(messages.ProposalRequest(point=start, round=self._round, **(self._wishes | wishes)))
         self._num_known, self._round = len(ids), self._round + 1
-        while True:
-            response = await self._call.read()
-            assert isinstance(response, messages.ProposeResponse), "the stream ended"
-            if response.results:
-                return response.results[0]
+        return await self.receive()
 
     def took(self, num_accepted: int) -> None:
         """Note that the cache holds accepted draft ids."""

@@ -9,6 +9,7 @@ from draft_service.session import DraftSession
 from paceline.v1 import draft_service_pb2 as messages
 from paceline.v1 import round_pb2
 from paceline.v1.draft_service_pb2_grpc import DraftServiceStub
+from tests.draft_service.propose_stream import ProposeStream
 from tests.paceline.serving.fake_engine import VOCABULARY_SIZE, continuation
 from tests.paceline.serving.rig import Rig, model_service, point, until
 
@@ -21,25 +22,9 @@ def service(**options: Any):
     return model_service(draft_service, DraftSession, **options)
 
 
-class Proposer:
-    """One Propose stream."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.call = DraftServiceStub(rig.channel).Propose()
-
-    async def send(self, *requests: messages.ProposalRequest) -> None:
-        await self.call.write(messages.ProposeRequest(requests=requests))
-
-    async def receive(self) -> messages.ProposalResult:
-        while True:
-            response = await self.call.read()
-            assert isinstance(response, messages.ProposeResponse), "the stream ended"
-            if response.results:
-                [result] = response.results
-                return result
-
+class Proposer(ProposeStream):
     async def propose(self, request: messages.ProposalRequest) -> messages.ProposalResult:
-        await self.send(request)
+        await self.write(request)
         return await self.receive()
 
 
@@ -106,14 +91,14 @@ async def test_a_hit_on_a_running_work_ends_it_and_draws_the_rest() -> None:
     async with service() as rig:
         proposer = Proposer(rig)
         rig.engine.hold()
-        await proposer.send(request_of(PROMPT, num=0, ahead=40))
+        await proposer.write(request_of(PROMPT, num=0, ahead=40))
         await until(lambda: len(rig.engine.works) == 1)
         rig.engine.allow(1)
         await proposer.receive()
         await until(lambda: len(rig.engine.works) == 2)
         rig.engine.allow(3)
         await until(lambda: len(known_ids(rig)) == 7)
-        await proposer.send(request_of(CONTEXT[:4], 3, num=30))
+        await proposer.write(request_of(CONTEXT[:4], 3, num=30))
         ahead = rig.engine.handles[0]
         await until(lambda: ahead.is_finishing)
         rig.engine.let_go()
@@ -136,7 +121,7 @@ async def test_a_miss_is_queued_behind_the_pass_that_runs() -> None:
     async with service() as rig:
         proposer = Proposer(rig)
         rig.engine.hold()
-        await proposer.send(request_of(PROMPT, num=1, ahead=30))
+        await proposer.write(request_of(PROMPT, num=1, ahead=30))
         await until(lambda: len(rig.engine.works) == 1)
         rig.engine.allow(1)
         await proposer.receive()
@@ -144,7 +129,7 @@ async def test_a_miss_is_queued_behind_the_pass_that_runs() -> None:
         rig.engine.allow(1)
         await until(lambda: len(known_ids(rig)) >= 5)
         committed = [*CONTEXT[:3], 1]
-        await proposer.send(request_of(committed, 3, num=2))
+        await proposer.write(request_of(committed, 3, num=2))
         await until(lambda: len(rig.engine.works) == 3)
         rig.engine.let_go()
         result = await proposer.receive()
@@ -185,9 +170,9 @@ async def test_a_newer_request_takes_the_place_of_one_that_runs() -> None:
     async with service() as rig:
         proposer = Proposer(rig)
         rig.engine.hold()
-        await proposer.send(request_of(PROMPT, num=60, round_=1))
+        await proposer.write(request_of(PROMPT, num=60, round_=1))
         await until(lambda: len(rig.engine.works) == 1)
-        await proposer.send(request_of([*PROMPT, 9], num=2, round_=2))
+        await proposer.write(request_of([*PROMPT, 9], num=2, round_=2))
         old = await proposer.receive()
         assert (old.round, old.error.reason) == (1, "SUPERSEDED")
         rig.engine.let_go()
