@@ -31,7 +31,7 @@ async def serve(config: DraftConfig) -> None:
     """Listen, load the model, serve until SIGTERM or SIGINT, drain."""
     draining = asyncio.Event()
     host = draft_host(config, draining)
-    service = draft_service(host, Replica(config.replica_id))
+    service = draft_service(host, Replica.of(config))
     async with (
         ServiceServer(config, [service], draining) as server,
         hosting(config, config.head) as model,

@@ -9,13 +9,15 @@ _HYSTERESIS = 1.08
 class AheadRecord:
     """How the sessions of a target and a draft have it now.
 
+    On cores that both share it is off until rounds have shown that it pays.
+
     Attributes:
         is_on: Whether rounds have the draft go ahead, interludes aside.
         interludes: When rounds do it the other way.
     """
 
-    def __init__(self) -> None:
-        self.is_on = True
+    def __init__(self, *, is_on: bool = True) -> None:
+        self.is_on = is_on
         self.interludes = Interludes(16, 128, 512)
 
     def choose(self, rate: float, rate_of_the_other: float) -> None:

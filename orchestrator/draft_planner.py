@@ -66,14 +66,14 @@ class DraftPlanner:
 
     def next_round(self, round_: int, num_remaining: int, partners: Partners) -> DraftWish:
         """Return what a round asks of the drafter."""
-        self._partners = partners
+        self._partners, self._goes_ahead = partners, partners.pair.ahead.is_on
         if not self._plan.is_adaptive:
             return DraftWish(self._length(round_, self._plan.num_draft_tokens, num_remaining))
         if round_ == 0 or num_remaining == 1:
             return DraftWish(self._length(round_, self._present, num_remaining))
         self._drafter = Drafter.MODEL if partners.draft is not None else Drafter.PROMPT_LOOKUP
         history = self._history_with(partners.pair)
-        self._is_trial, self._goes_ahead = False, partners.pair.ahead.is_on
+        self._is_trial = False
         study = self._studied(round_, history, partners)
         if study is None:
             return self._drafted(round_, num_remaining, partners, None)
@@ -174,7 +174,7 @@ class DraftPlanner:
         if not history.can_go_ahead or partners.draft is None:
             return
         ahead = history.pair.ahead
-        if round_ % _AHEAD_CHOICE_ROUNDS == 0:
+        if round_ % _AHEAD_CHOICE_ROUNDS == 0 and partners.target.knows_both_ways:
             suppose = Supposition(is_other_way=True)
             other = forecast_round(history, partners, self._plan.num_draft_tokens, suppose)
             assert other is not None, "there is a forecast"

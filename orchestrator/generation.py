@@ -244,11 +244,12 @@ class Generation:
 
     def _partners(self) -> Partners:
         """Return whom the next round has to do with."""
-        pace, num_sessions = self._target.pace, self._target.num_sessions
+        target, num_sessions = self._target.pace, self._target.num_sessions
         draft, address = self._draft.pace, self._draft.address
         if draft is None or address is None:
-            return Partners(pace.verdicts, num_sessions, None, 0, pace.pair(Drafter.PROMPT_LOOKUP))
-        return Partners(pace.verdicts, num_sessions, draft, self._draft.lag, pace.pair(address))
+            return Partners(target.verdicts, num_sessions, None, 0, target.pair(Drafter.PROMPT_LOOKUP))
+        pair = target.pair(address, draft.placement)
+        return Partners(target.verdicts, num_sessions, draft.proposals, self._draft.lag, pair)
 
     def _look_up(self, num_draft_tokens: int) -> Proposal | None:
         draft_ids = self._lookup.propose(self._session.ids, num_draft_tokens)

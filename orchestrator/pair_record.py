@@ -55,19 +55,19 @@ class PairRecord:
     """One target with one drafter.
 
     Attributes:
+        ahead: Whether drafting ahead pays.
         acceptance: Of all sessions.
         hits: Of all sessions.
         correction: Of forecasts.
-        ahead: Whether drafting ahead pays.
         alone: Interludes without drafts while drafts pay, to know what the target alone would do.
         together: Interludes with drafts of all sessions while none pay, to know what a pass with so many rows takes.
     """
 
+    ahead: AheadRecord = field(default_factory=AheadRecord)
     acceptance: AcceptanceHistory = field(
         default_factory=lambda: AcceptanceHistory(half_life_rounds=_ACCEPTANCE_HALF_LIFE_ROUNDS)
     )
     hits: HitHistory = field(default_factory=HitHistory)
     correction: Correction = field(default_factory=Correction)
-    ahead: AheadRecord = field(default_factory=AheadRecord)
     alone: Interludes = field(default_factory=lambda: Interludes(8, 64, 256))
     together: Interludes = field(default_factory=lambda: Interludes(16, 64, 256))

@@ -24,6 +24,7 @@ from orchestrator.replica_watch import Loss, ReplicaWatch
 from orchestrator.rounds import ProposalRequest, VerifyRound, key_of
 from orchestrator.session_record import CacheOwner
 from paceline.errors import PacelineError
+from paceline.serving.placement import Placement
 from paceline.serving.status import error_reason
 
 Request = TypeVar("Request", VerifyRound, ProposalRequest)
@@ -100,7 +101,7 @@ class Replica(Generic[Request, Answer]):
         self._stream: ReplicaStream | None = None
         self._loss = Loss("NOT_CONNECTED", "it never was")
         self._releases = ReleaseLine(address, self._send_releases)
-        self._meet(None)
+        self._meet(None, None)
 
     @property
     def is_usable(self) -> bool:
@@ -166,7 +167,7 @@ class Replica(Generic[Request, Answer]):
         description = await self._client.describe(self._settings.timeout_seconds)
         pool.admit(description)
         if description.owner != self._owner:
-            self._meet(description.owner)
+            self._meet(description.owner, description.placement)
         elif self._is_draining:
             return False
         await self._serve(description, pool)
@@ -190,13 +191,13 @@ class Replica(Generic[Request, Answer]):
             stream.end(self._loss)  # those that wait learn of it when this replica is no longer chosen
             _log.info("replica_gone", address=self.address, **self._loss._asdict())
 
-    def _meet(self, owner: CacheOwner | None) -> None:
+    def _meet(self, owner: CacheOwner | None, placement: Placement | None) -> None:
         """Forget what was learnt of the process before this one."""
         now = time.monotonic()
         self._owner = owner
         self.pulse = ReplicaPulse(now, now)
         self.clock = AnswerClock()
-        self.pace = ReplicaPace()
+        self.pace = ReplicaPace(placement)
         self.breaker.succeed()
         self._is_draining = self._was_given_up = False
 

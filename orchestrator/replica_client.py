@@ -13,6 +13,7 @@ from orchestrator.replica_stream import ResultMessage
 from orchestrator.rounds import Proposal, ProposalRequest, RoundTiming, Verdict, VerifyRound
 from orchestrator.session_record import CacheOwner
 from paceline.errors import PacelineError
+from paceline.serving.placement import Placement
 from paceline.serving.sampling_messages import logprobs_from, sampling_message
 from paceline.serving.session_point import SessionPoint
 from paceline.v1 import (
@@ -42,10 +43,17 @@ class SessionRelease:
 
 @dataclass(frozen=True)
 class ReplicaDescription:
-    """The process behind an address and the model that it hosts, as it came, to be passed on by GetModel."""
+    """The process behind an address and the model that it hosts, as it came, to be passed on by GetModel.
+
+    Attributes:
+        owner: The process.
+        model: The model.
+        placement: The cores that compute it; None where none do, or where the replica does not tell.
+    """
 
     owner: CacheOwner
     model: model_pb2.ModelInfo
+    placement: Placement | None = None
 
 
 _AHEAD_OUTCOMES = {
@@ -215,7 +223,8 @@ def _description(
     | draft_service_pb2.DraftServiceGetModelResponse,
 ) -> ReplicaDescription:
     replica = response.replica
-    return ReplicaDescription(CacheOwner(replica.replica_id, replica.incarnation), response.model)
+    owner = CacheOwner(replica.replica_id, replica.incarnation)
+    return ReplicaDescription(owner, response.model, Placement.from_message(replica))
 
 
 def _fill(message: round_pb2.SessionPoint, point: SessionPoint) -> None:

@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from orchestrator.ahead_record import AheadRecord
 from orchestrator.moving_mean import MovingMean
 from orchestrator.pair_record import PairRecord
 from orchestrator.pass_curve import Level, PassCurve
 from orchestrator.rounds import RoundTiming
+from paceline.serving.placement import Placement
 
 _MEMORY_ROUNDS = 32.0
 
@@ -51,6 +53,11 @@ class TargetPace:
     def is_known(self) -> bool:
         """Whether any pass was seen."""
         return any(curve.is_known for curve in self._curves.values())
+
+    @property
+    def knows_both_ways(self) -> bool:
+        """Whether passes were seen both beside drafting ahead and without."""
+        return all(curve.is_known for curve in self._curves.values())
 
     def curve(self, *, is_ahead: bool) -> PassCurve:
         """Return the seconds of passes, beside drafting ahead or not; those of the other kind before any was seen."""
@@ -114,16 +121,19 @@ class ReplicaPace:
     Attributes:
         verdicts: Of a target.
         proposals: Of a draft.
+        placement: The cores that it computes on, where it tells.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, placement: Placement | None = None) -> None:
+        self.placement = placement
         self.verdicts = TargetPace()
         self.proposals = DraftPace()
         self._pairs: dict[str, PairRecord] = {}
 
-    def pair(self, drafter: str) -> PairRecord:
-        """Return what is shared with a drafter: the address of a draft, or another name."""
+    def pair(self, drafter: str, placement: Placement | None = None) -> PairRecord:
+        """Return what is shared with a drafter: the address of a draft and its cores, or another name."""
         record = self._pairs.get(drafter)
         if record is None:
-            record = self._pairs[drafter] = PairRecord()
+            share_cores = self.placement and placement and self.placement.shares_cores_with(placement)
+            record = self._pairs[drafter] = PairRecord(AheadRecord(is_on=not share_cores))
         return record

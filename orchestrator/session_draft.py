@@ -12,7 +12,7 @@ from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.draft_length import DraftLength
 from orchestrator.errors import ReplicaUnavailableError, RoundFailedError
 from orchestrator.pool import DraftPool, DraftReplica
-from orchestrator.replica_pace import DraftPace
+from orchestrator.replica_pace import ReplicaPace
 from orchestrator.room_search import NO_ROOM_REASONS
 from orchestrator.rounds import Proposal, ProposalRequest, Verdict
 from orchestrator.session import Session
@@ -86,9 +86,9 @@ class SessionDraft:
         return self._replica.address if self._replica is not None else None
 
     @property
-    def pace(self) -> DraftPace | None:
+    def pace(self) -> ReplicaPace | None:
         """How fast the replica is, None where there is none."""
-        return self._replica.pace.proposals if self._replica is not None else None
+        return self._replica.pace if self._replica is not None else None
 
     @property
     def lag(self) -> int | None:

@@ -25,7 +25,7 @@ async def serve(config: TargetConfig) -> None:
     """Listen, load the model, serve until SIGTERM or SIGINT, drain."""
     draining = asyncio.Event()
     host = SessionHost(Session, config, draining)
-    service = target_service(host, Replica(config.replica_id))
+    service = target_service(host, Replica.of(config))
     async with (
         ServiceServer(config, [service], draining) as server,
         hosting(config) as model,

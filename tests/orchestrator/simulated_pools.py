@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
+from orchestrator.ahead_record import AheadRecord
 from orchestrator.draft_planner import NOTHING_WISHED, DraftPlanner, DraftWish
 from orchestrator.generation_task import SpeculationPlan
 from orchestrator.pair_record import PairRecord
@@ -42,6 +43,7 @@ class World(NamedTuple):
     hop_seconds: float = 0.0
     drafts_ahead: bool = True
     slowed_by_ahead: float = 0.0  # how much longer a pass takes beside drafting ahead
+    shares_cores: bool = False  # as far as the replicas say
     noise: float = 0.15
     num_rounds: int = 400
     seed: int = 1
@@ -74,6 +76,7 @@ class _Session:
     was_all_accepted: bool = True
     verify_seconds: float = 0.0
     lengths: list[int] = field(default_factory=list)
+    num_rounds_ahead: int = 0
 
 
 class SimulatedPools:
@@ -86,7 +89,8 @@ class SimulatedPools:
         plan = SpeculationPlan.of(mode if most else SpeculationMode.OFF, Drafter.MODEL, most)
         ahead = MAX_AHEAD_TOKENS if world.drafts_ahead else 0
         self.sessions = [_Session(i, DraftPlanner(plan, ahead)) for i in range(world.num_sessions)]
-        self.target, self.draft, self.pair = TargetPace(), DraftPace(), PairRecord()
+        self.target, self.draft = TargetPace(), DraftPace()
+        self.pair = PairRecord(AheadRecord(is_on=not world.shares_cores))
         self._random = random.Random(world.seed)
         self._events: list[_Event] = []
         self._num_events = 0
@@ -120,6 +124,7 @@ class SimulatedPools:
         one.was_ahead = one.wish.length.max_ahead_tokens > 0
         one.wish = one.planner.next_round(one.round, 10_000, partners)
         num = one.wish.length.num_draft_tokens
+        one.num_rounds_ahead += one.wish.length.max_ahead_tokens > 0
         one.num_drafted, one.num_ahead, one.draft_timing = 0, 0, None
         if one.wish.is_refresh:
             if now >= one.busy_until:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.ahead_record import AheadRecord
 from orchestrator.draft_length import RoundForecast, best_draft_length, expected_tokens
 from orchestrator.draft_planner import DraftPlanner
 from orchestrator.generation_task import SpeculationPlan
@@ -60,6 +61,26 @@ def test_where_drafting_ahead_slows_the_target_down_it_is_given_up():
     apart.run()
     assert not shared.pair.ahead.is_on
     assert apart.pair.ahead.is_on
+
+
+def test_on_shared_cores_drafting_ahead_begins_off_and_is_only_tried_while_it_does_not_pay():
+    pools = SimulatedPools(World(one_core, 1, 0.7, 0.2, slowed_by_ahead=0.6, shares_cores=True))
+    pools.run()
+    assert not pools.pair.ahead.is_on
+    [session] = pools.sessions
+    assert 0 < session.num_rounds_ahead < 0.06 * len(session.lengths)
+
+
+def test_on_shared_cores_drafting_ahead_is_taken_up_where_it_pays():
+    pools = SimulatedPools(World(one_core, 1, 0.7, 0.2, shares_cores=True))
+    pools.run()
+    assert pools.pair.ahead.is_on
+
+
+def test_fixed_lengths_go_ahead_as_the_pair_does():
+    partners = Partners(TargetPace(), 1, DraftPace(), 1, PairRecord(AheadRecord(is_on=False)))
+    planner = DraftPlanner(SpeculationPlan.of(SpeculationMode.FIXED, Drafter.MODEL, 5), 6, 3)
+    assert planner.next_round(1, 100, partners).length == (5, 0, 5, 0)
 
 
 def test_a_session_starts_from_what_others_have_taught():
