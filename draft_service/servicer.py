@@ -13,8 +13,10 @@ from draft_service.session import DraftSession, TimedProposal
 from paceline.serving.frames import in_frame, repeated_in_frame
 from paceline.serving.replica import Replica
 from paceline.serving.round_messages import error_message, point_from, progress_message, timing_message
+from paceline.serving.round_watch import ReceivedRound, RoundWatch
 from paceline.serving.session_host import SessionHost
 from paceline.serving.session_table import RoundKey
+from paceline.telemetry.tracer import Attributes
 from paceline.v1 import draft_service_pb2 as messages
 from paceline.v1 import draft_service_pb2_grpc
 
@@ -29,9 +31,10 @@ _AHEAD_OUTCOMES = {
 class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
     """Serves DraftService for a session host."""
 
-    def __init__(self, host: SessionHost[DraftSession], replica: Replica) -> None:
+    def __init__(self, host: SessionHost[DraftSession], replica: Replica, watch: RoundWatch) -> None:
         self._host = host
         self._replica = replica
+        self._watch = watch
 
     async def GetModel(
         self, request: messages.DraftServiceGetModelRequest, context: grpc.aio.ServicerContext
@@ -73,29 +76,46 @@ class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
         self, message: messages.ProposalRequest, received_ns: int, *, is_repeated: bool
     ) -> messages.ProposalResult:
         result = messages.ProposalResult(session_id=message.point.session_id, round=message.round)
+        received = ReceivedRound(message.point, message.round, received_ns)
         try:
-            result.proposal.CopyFrom(await self._proposal(message, received_ns, is_repeated=is_repeated))
+            timed = await self._proposed(message, received_ns, is_repeated=is_repeated)
         except Exception as error:
             result.error.CopyFrom(error_message(error))
+            self._watch.failed(received, result.error.reason)
+        else:
+            result.proposal.CopyFrom(_proposal_message(timed))
+            self._watch.answered(received, timed.timing, timed.waited_ns, _attributes(timed))
         return result
 
-    async def _proposal(
+    async def _proposed(
         self, message: messages.ProposalRequest, received_ns: int, *, is_repeated: bool
-    ) -> messages.Proposal:
+    ) -> TimedProposal:
         if is_repeated:
             raise repeated_in_frame(message.point.session_id)
         request = _request_from(message)
         check_request(request, self._host.model.info.vocabulary_size)
         answer = partial(DraftSession.propose, request=request, received_ns=received_ns)
-        timed: TimedProposal = await self._host.play(request.point, RoundKey(message.round, request), answer)
-        return messages.Proposal(
-            draft_ids=timed.proposal.draft_ids,
-            num_ahead_tokens=timed.proposal.num_ahead_tokens,
-            timing=timing_message(timed.timing, timed.waited_ns),
-            draft_distributions=timed.proposal.distributions,
-            ahead_outcome=_AHEAD_OUTCOMES[timed.proposal.ahead_outcome],
-            num_dropped_tokens=timed.proposal.num_dropped_tokens,
-        )
+        return await self._host.play(request.point, RoundKey(message.round, request), answer)
+
+
+def _proposal_message(timed: TimedProposal) -> messages.Proposal:
+    return messages.Proposal(
+        draft_ids=timed.proposal.draft_ids,
+        num_ahead_tokens=timed.proposal.num_ahead_tokens,
+        timing=timing_message(timed.timing, timed.waited_ns),
+        draft_distributions=timed.proposal.distributions,
+        ahead_outcome=_AHEAD_OUTCOMES[timed.proposal.ahead_outcome],
+        num_dropped_tokens=timed.proposal.num_dropped_tokens,
+    )
+
+
+def _attributes(timed: TimedProposal) -> Attributes:
+    return {
+        "paceline.num_draft_tokens": len(timed.proposal.draft_ids),
+        "paceline.num_ahead_tokens": timed.proposal.num_ahead_tokens,
+        "paceline.ahead_outcome": timed.proposal.ahead_outcome.name.lower(),
+        "paceline.num_dropped_tokens": timed.proposal.num_dropped_tokens,
+    }
 
 
 def _request_from(message: messages.ProposalRequest) -> ProposalRequest:

@@ -27,6 +27,11 @@ class AcceptanceHistory:
         self._belief_weights: list[float] = []  # what is believed of a place wears off as it is judged
         self._estimates: list[float] = []
 
+    @property
+    def num_places(self) -> int:
+        """How many places have had a draft token judged."""
+        return len(self._judged)
+
     def note(self, num_drafted: int, num_accepted: int) -> None:
         """Count a verdict; drafts after the first refused one were never judged on their own."""
         num_judged = min(num_drafted, num_accepted + 1)

@@ -19,11 +19,19 @@ class OrchestratorConfig(ServiceConfig):
 
     listen: Annotated[Address, Field(description="Address to listen on, HOST:PORT.")]
     target_addresses: Annotated[
-        Addresses, Field(description="Target replicas, HOST:PORT with commas between them.", min_length=1)
+        Addresses,
+        Field(
+            description="Target replicas, HOST:PORT with commas between them; dns:NAME:PORT stands for all that a name "
+            "resolves to, as it changes.",
+            min_length=1,
+        ),
     ]
     draft_addresses: Annotated[
-        Addresses, Field(description="Draft replicas; without any the target decodes alone.")
+        Addresses, Field(description="Draft replicas, the same; without any the target decodes alone.")
     ] = ()
+    discovery_seconds: Annotated[
+        float, Field(description="Seconds between two looks at the names of replicas in DNS.", gt=0)
+    ] = 5.0
     redis_url: Annotated[
         str,
         AfterValidator(checked_redis_url),
@@ -88,6 +96,12 @@ class OrchestratorConfig(ServiceConfig):
             le=MAX_AHEAD_GUESSES,
         ),
     ] = 3
+    slow_generation_seconds: Annotated[
+        float, Field(description="Seconds after which a generation is traced, whatever the ratio.", gt=0)
+    ] = 60.0
+    log_texts: Annotated[
+        bool, Field(description="Log the prompt and the text of each generation at its end, at level debug.")
+    ] = False
     max_sessions: Annotated[int, Field(description="Most generations at once.", ge=1)] = 256
     max_choices: Annotated[int, Field(description="Most choices of one request.", ge=1)] = 16
     max_tokens: Annotated[int, Field(description="Most tokens that one request generates.", ge=1)] = 4096

@@ -40,6 +40,7 @@ def event_message(event: GenerationEvent, choice: int) -> messages.GenerateRespo
                     seed=event.seed,
                     position=event.position,
                     rollback_token=event.rollback_token,
+                    trace_id=event.trace_id,
                 ),
                 choice=choice,
             )

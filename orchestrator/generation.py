@@ -10,11 +10,14 @@ import uuid
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.commit_line import Acknowledgement
 from orchestrator.config import OrchestratorConfig
-from orchestrator.draft_planner import NOTHING_WISHED, DraftPlanner, DraftWish
+from orchestrator.draft_planner import DraftPlanner, DraftWish
 from orchestrator.errors import RoundFailedError, SessionCancelledError, StaleRollbackTokenError
+from orchestrator.finished_round import FinishedRound
 from orchestrator.generated_round import GeneratedRound
 from orchestrator.generation_task import GenerationTask
 from orchestrator.lease_keeper import LeaseKeeper
@@ -23,8 +26,10 @@ from orchestrator.outbox import Outbox
 from orchestrator.ownership import Ownership, OwnershipSettings
 from orchestrator.pool import DraftPool, TargetPool
 from orchestrator.prompt_lookup import PromptLookup
+from orchestrator.request_watch import GenerationWatch, OrchestratorWatch, RequestWatch
 from orchestrator.rollback_token import RollbackToken, TokenSigner
 from orchestrator.round_forecast import Partners
+from orchestrator.round_notes import RoundNotes
 from orchestrator.round_report import RoundReport
 from orchestrator.rounds import Proposal, RoundTiming, Verdict
 from orchestrator.session import Session
@@ -49,6 +54,7 @@ from paceline.rounds import prefix_digest
 from paceline.serving.errors import StaleEpochError
 from paceline.serving.session_point import PrefixDigester
 
+_log = structlog.get_logger()
 _NO_TIME = RoundTiming(0.0, 0.0, 0)
 
 
@@ -62,6 +68,7 @@ class Surroundings:
     drafts: DraftPool
     leases: LeaseKeeper
     signer: TokenSigner
+    watch: OrchestratorWatch
     name: str
 
 
@@ -77,6 +84,7 @@ class Generation:
         surroundings: Surroundings,
         tokenizer: Tokenizer,
         measurements: Measurements,
+        request: RequestWatch,
     ) -> None:
         config, start = surroundings.config, task.start
         self._task = task
@@ -116,10 +124,10 @@ class Generation:
         self._planner = DraftPlanner(task.speculation, config.max_ahead_tokens, config.max_ahead_guesses)
         self._lookup = PromptLookup()
         self._measurements = measurements
+        self._request = request
         self._num_replayed_tokens = 0
         self._round = 0
-        self._round_started_at = 0.0
-        self._wish = NOTHING_WISHED
+        self._notes = RoundNotes(0.0)
         self._finish: Finish | None = None
         self._rounds: asyncio.Task[None] | None = None
         self._interruption: PacelineError | None = None
@@ -168,8 +176,9 @@ class Generation:
         yield self._started()
         if self._is_closed:  # the client vanished just now
             return
+        watch = self._request.generation(self.session_id, self._task)
         with self._surroundings.leases.holding(self._session, self._lose):
-            self._rounds = asyncio.create_task(self._run_rounds())
+            self._rounds = asyncio.create_task(self._run_rounds(watch))
             self._rounds.add_done_callback(self._end_outbox)
             async for chunk in self._outbox:
                 self._measurements.note_sent(chunk)
@@ -179,12 +188,16 @@ class Generation:
         summary = self._measurements.summary(
             self._finish, num_prompt_tokens, len(self._session.ids) - num_prompt_tokens
         )
-        yield replace(
+        summary = replace(
             summary,
             speculation=replace(summary.speculation, choice=self._planner.choice()),
             recovery=self._recovery(),
             rollback_token=self._token(len(self._session.ids)),
         )
+        watch.finish(summary)
+        if self._surroundings.config.log_texts:
+            self._log_texts()
+        yield summary
 
     async def close(self) -> None:
         """Stop the rounds, give the session up in Redis and, unless it may soon go on here, free its caches.
@@ -203,21 +216,35 @@ class Generation:
         self._target.close(keeps_cache=keeps_caches)
         await self._ownership.close(self._status_if_closed)
 
-    async def _run_rounds(self) -> None:
+    async def _run_rounds(self, watch: GenerationWatch) -> None:
         await self._replay()
         while self._finish is None:
             if self._interruption is not None:
                 raise self._interruption
+            notes = self._begin_round(watch)
             proposal = await self._propose()
             verdict = await self._verify(proposal)
             generated = self._advance(proposal, verdict)
             acknowledged = await self._commit(generated)
             await self._emit(generated, verdict, acknowledged)
+            watch.end_round(self._finished_round(proposal, verdict, generated), notes.trace)
+
+    def _begin_round(self, watch: GenerationWatch) -> RoundNotes:
+        trace = self._session.trace = watch.begin_round()
+        self._notes = RoundNotes.begin(trace, self._target.recovery)
+        return self._notes
+
+    def _finished_round(
+        self, proposal: Proposal | None, verdict: Verdict, generated: GeneratedRound
+    ) -> FinishedRound:
+        target, draft = self._target.owner, self._draft.owner
+        return self._notes.finish(
+            self._session.epoch, proposal, verdict, generated, self._target.recovery, target, draft
+        )
 
     async def _propose(self) -> Proposal | None:
         """Return draft ids that may come next; None where the target is to decode alone."""
-        self._round_started_at = time.monotonic()
-        wish = self._wish = self._planner.next_round(
+        wish = self._notes.wish = self._planner.next_round(
             self._round, self._task.stop_rules.num_remaining(len(self._session.ids)), self._partners()
         )
         is_drafted_by_model = self._task.speculation.drafter is Drafter.MODEL
@@ -232,6 +259,7 @@ class Generation:
         return proposal
 
     async def _propose_by_model(self, wish: DraftWish) -> Proposal | None:
+        self._notes.asked_draft_at = time.monotonic()
         if wish.is_refresh:
             outcome = self._draft.refresh(self._round, wish.length)
         else:
@@ -239,7 +267,8 @@ class Generation:
         if isinstance(outcome, Proposal) and not outcome.draft_ids:
             outcome = NoProposal("EMPTY_PROPOSAL")
         if wish.length.num_draft_tokens:
-            self._measurements.note_proposal(time.monotonic() - self._round_started_at, outcome)
+            self._notes.outcome = outcome
+            self._measurements.note_proposal(time.monotonic() - self._notes.started_at, outcome)
         return outcome if isinstance(outcome, Proposal) else None
 
     def _partners(self) -> Partners:
@@ -258,7 +287,8 @@ class Generation:
     async def _verify(self, proposal: Proposal | None) -> Verdict:
         """Have the target choose what comes next, another replica of it if the first one goes away."""
         num_draft_ids = len(proposal.draft_ids) if proposal is not None else 0
-        started_at = time.monotonic()
+        notes = self._notes
+        notes.asked_target_at = time.monotonic()
         try:
             verdict = await self._ask_target(proposal)
         except RoundFailedError as error:
@@ -266,17 +296,17 @@ class Generation:
                 raise
             await self._assert_ownership(error)
             verdict = await self._ask_target(proposal)
-        ended_at = time.monotonic()
-        self._measurements.note_verdict(ended_at - started_at, num_draft_ids, verdict)
+        notes.judged_at = time.monotonic()
+        self._measurements.note_verdict(notes.target_seconds, num_draft_ids, verdict)
         if self._round > 0:
             self._planner.note(
                 RoundReport(
-                    self._wish.length.num_draft_tokens,
+                    notes.wish.length.num_draft_tokens,
                     num_draft_ids,
                     verdict.num_accepted,
                     proposal,
-                    started_at - self._round_started_at,
-                    ended_at - started_at,
+                    notes.draft_seconds,
+                    notes.target_seconds,
                     verdict.timing,
                 )
             )
@@ -359,7 +389,8 @@ class Generation:
             await asyncio.wait([acknowledged])
             if acknowledged.exception() is None:
                 self._status_if_closed = None
-        self._measurements.note_commit(time.monotonic() - started_at)
+        self._notes.committed_at = time.monotonic()
+        self._measurements.note_commit(self._notes.committed_at - started_at)
         return acknowledged
 
     async def _emit(self, generated: GeneratedRound, verdict: Verdict, acknowledged: Acknowledgement) -> None:
@@ -396,6 +427,7 @@ class Generation:
             session.sampling.seed,
             position=start.position,
             rollback_token=self._first_token(),
+            trace_id=self._request.context.trace_id_hex,
         )
 
     def _first_token(self) -> str:
@@ -407,6 +439,13 @@ class Generation:
             point = RollbackToken(session.session_id, session.epoch, start.position, start.digest)
             return self._surroundings.signer.write(point)
         return self._token(start.position)
+
+    def _log_texts(self) -> None:
+        ids, num_prompt_tokens = self._session.ids, len(self._task.prompt_ids)
+        prompt, text = (
+            self._tokenizer.decode(part) for part in (ids[:num_prompt_tokens], ids[num_prompt_tokens:])
+        )
+        _log.debug("generation_texts", session_id=self.session_id, prompt=prompt, text=text)
 
     def _recovery(self) -> RecoverySummary:
         recovery = self._target.recovery

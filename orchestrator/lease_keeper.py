@@ -35,8 +35,11 @@ class _Held:
 class LeaseKeeper:
     """Renews, until cancelled, the leases of all sessions that are held; one that is lost is told so at once."""
 
-    def __init__(self, store: LeaseStore, lease_seconds: float) -> None:
+    def __init__(
+        self, store: LeaseStore, lease_seconds: float, note_lost: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
+        self._note_lost = note_lost
         self._pause_seconds = lease_seconds / _RENEWALS_PER_LEASE
         self._held: dict[str, _Held] = {}
 
@@ -70,4 +73,5 @@ class LeaseKeeper:
         is_same = self._held.get(held.session.session_id) is held and held.session.epoch == epoch
         if is_same:  # else it has ended, or moved to a new epoch of our own, since it was asked for
             _log.warning("lease_lost", session_id=held.session.session_id, epoch=epoch, reason=error.reason)
+            self._note_lost()
             held.lose(error)

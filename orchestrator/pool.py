@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import grpc.aio
 import structlog
 
 from orchestrator.circuit_breaker import CircuitBreaker
+from orchestrator.discovery import DnsName, Places, Resolve, follow, resolve_dns
 from orchestrator.errors import VocabularyMismatchError, WrongModelError
 from orchestrator.prefix_map import PrefixMap
 from orchestrator.replica import ReconnectSettings, Replica
@@ -28,11 +30,20 @@ _LOOK_SECONDS = 0.05
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True)
+class Discovery:
+    """How names in DNS are followed."""
+
+    resolve: Resolve = resolve_dns
+    interval_seconds: float = 5.0
+
+
 class ReplicaPool(Generic[Request, Answer]):
-    """Keeps connections to a list of addresses and chooses among those that answer.
+    """Keeps connections to the replicas of its addresses and names, and chooses among those that answer.
 
     A replica is used only if its vocabulary is the tokenizer's and its model has the name that the first one had.
     One whose logits differ in their last bits is used, with a warning: text may then change in a failover.
+    A replica that its name no longer resolves to is used until its connection ends: a pod that drains leaves DNS first.
 
     Attributes:
         num_refused: How often a replica was connected but could not be used.
@@ -46,10 +57,14 @@ class ReplicaPool(Generic[Request, Answer]):
         make_breaker: Callable[[], CircuitBreaker],
         reconnect: ReconnectSettings,
         limits: LivenessLimits = LivenessLimits(),  # noqa: B008, frozen
+        discovery: Discovery = Discovery(),
     ) -> None:
-        self._replicas = {
-            address: Replica(address, make_client, make_breaker(), reconnect, limits) for address in addresses
-        }
+        self._places = Places.of(addresses)
+        self._discovery = discovery
+        self._make_replica = lambda address: Replica(address, make_client, make_breaker(), reconnect, limits)
+        self._replicas: dict[str, Replica[Request, Answer]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._resolved: dict[DnsName, frozenset[str]] = {}
         self._prefixes = PrefixMap()
         self._vocabulary_sha256 = vocabulary_sha256
         self._first: ReplicaDescription | None = None
@@ -60,13 +75,37 @@ class ReplicaPool(Generic[Request, Answer]):
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Stay connected for as long as the block runs."""
-        tasks = [asyncio.create_task(replica.run(self)) for replica in self._replicas.values()]
+        for address in self._places.addresses:
+            self._add(address)
+        following = [asyncio.create_task(self._follow(name)) for name in self._places.names]
         try:
             yield
         finally:
+            tasks = [*following, *self._tasks.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, name: DnsName) -> None:
+        async for addresses in follow(name, self._discovery.resolve, self._discovery.interval_seconds):
+            self._resolved[name] = addresses
+            for address in addresses - self._replicas.keys():
+                _log.info("replica_found", name=name.name, address=address)
+                self._add(address)
+            self._drop_the_gone()
+
+    def _add(self, address: str) -> None:
+        replica = self._replicas[address] = self._make_replica(address)
+        self._tasks[address] = asyncio.create_task(replica.run(self))
+
+    def _drop_the_gone(self) -> None:
+        """Look no more for replicas that no name resolves to and that are not connected."""
+        wanted = frozenset(self._places.addresses).union(*self._resolved.values())
+        for address in self._replicas.keys() - wanted:
+            if self._replicas[address].description is None:
+                _log.info("replica_dropped", address=address)
+                del self._replicas[address]
+                self._tasks.pop(address).cancel()
 
     @property
     def replicas(self) -> list[Replica[Request, Answer]]:

@@ -16,25 +16,31 @@ from orchestrator.config import OrchestratorConfig
 from orchestrator.errors import SessionStoreUnavailableError
 from orchestrator.generation import Surroundings
 from orchestrator.lease_keeper import LeaseKeeper
-from orchestrator.pool import DraftPool, TargetPool
+from orchestrator.pool import Discovery, DraftPool, TargetPool
 from orchestrator.replica import ReconnectSettings
 from orchestrator.replica_client import DraftClient, TargetClient
 from orchestrator.replica_liveness import LivenessLimits
+from orchestrator.request_watch import OrchestratorWatch
 from orchestrator.rollback_token import KEY_BYTES, TokenSigner
 from orchestrator.server import PatientServer
 from orchestrator.servicer import OrchestratorServicer
 from orchestrator.session_servicer import SessionServicer
 from orchestrator.session_store import SessionStore, StoreSettings
+from orchestrator.status_servicer import StatusServicer
 from paceline.errors import ConfigError
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
 from paceline.serving.config import prepared_directory
 from paceline.serving.server import Service
+from paceline.telemetry.metrics import Metrics
+from paceline.telemetry.setup import Telemetry, telemetry
 from paceline.v1 import (
     orchestrator_service_pb2,
     orchestrator_service_pb2_grpc,
     session_service_pb2,
     session_service_pb2_grpc,
+    status_service_pb2,
+    status_service_pb2_grpc,
 )
 
 _REDIS_POLL_SECONDS = 0.5
@@ -47,24 +53,34 @@ async def serve(config: OrchestratorConfig) -> None:
     tokenizer = await asyncio.to_thread(Tokenizer.load, _model_directory(config))
     targets, drafts = pools(config, tokenizer.vocabulary_hash)
     draining, closings = asyncio.Event(), Closings()
-    async with SessionStore.connect(store_settings(config)) as store:
-        surroundings = surround(config, store, targets, drafts)
-        servicer = OrchestratorServicer(surroundings, tokenizer, draining, closings)
-        async with targets.connected(), drafts.connected(), upkeep(surroundings):
-            async with PatientServer(
-                config, [orchestrator_service(servicer), session_service(store)], draining
-            ) as server:
-                await server.serve_after(_dependencies(surroundings))
-            await closings.ended()
+    with telemetry(config.telemetry) as told:
+        async with SessionStore.connect(store_settings(config), told.metrics) as store:
+            surroundings = surround(config, store, targets, drafts, told)
+            servicer = OrchestratorServicer(surroundings, tokenizer, draining, closings)
+            services = [
+                orchestrator_service(servicer),
+                session_service(store),
+                status_service(surroundings, draining),
+            ]
+            async with targets.connected(), drafts.connected(), upkeep(surroundings):
+                async with PatientServer(config, services, draining, told.metrics) as server:
+                    await server.serve_after(_dependencies(surroundings))
+                await closings.ended()
 
 
 def surround(
-    config: OrchestratorConfig, store: SessionStore, targets: TargetPool, drafts: DraftPool
+    config: OrchestratorConfig,
+    store: SessionStore,
+    targets: TargetPool,
+    drafts: DraftPool,
+    told: Telemetry | None = None,
 ) -> Surroundings:
     """Return what generations share; the signer gets its key in `share_key`."""
-    leases = LeaseKeeper(store, config.lease_seconds)
+    watch = OrchestratorWatch(told or Telemetry(Metrics()), config.slow_generation_seconds)
+    watch.metrics.observe_pools(targets, drafts)
+    leases = LeaseKeeper(store, config.lease_seconds, watch.metrics.note_lost_lease)
     name = f"{config.replica_id}-{uuid.uuid4().hex[:8]}"  # a process that starts again is another owner
-    return Surroundings(config, store, targets, drafts, leases, TokenSigner(), name)
+    return Surroundings(config, store, targets, drafts, leases, TokenSigner(), watch, name)
 
 
 @asynccontextmanager
@@ -134,14 +150,24 @@ def session_service(store: SessionStore) -> Service:
     )
 
 
+def status_service(surroundings: Surroundings, draining: asyncio.Event) -> Service:
+    """Return StatusService of an orchestrator."""
+    servicer = StatusServicer(surroundings, draining)
+    return Service(
+        status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
+        partial(status_service_pb2_grpc.add_StatusServiceServicer_to_server, servicer),
+    )
+
+
 def pools(config: OrchestratorConfig, vocabulary_sha256: str) -> tuple[TargetPool, DraftPool]:
     """Return the two pools of a configuration, not yet connected."""
     make_breaker = partial(CircuitBreaker, config.draft_cool_down_seconds, config.max_draft_cool_down_seconds)
     reconnect = ReconnectSettings()
     limits = LivenessLimits(config.replica_silence_seconds, config.replica_stall_seconds)
+    manners = (make_breaker, reconnect, limits, Discovery(interval_seconds=config.discovery_seconds))
     return (
-        TargetPool(config.target_addresses, TargetClient, vocabulary_sha256, make_breaker, reconnect, limits),
-        DraftPool(config.draft_addresses, DraftClient, vocabulary_sha256, make_breaker, reconnect, limits),
+        TargetPool(config.target_addresses, TargetClient, vocabulary_sha256, *manners),
+        DraftPool(config.draft_addresses, DraftClient, vocabulary_sha256, *manners),
     )
 
 

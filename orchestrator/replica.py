@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import grpc.aio
 import structlog
@@ -23,6 +23,7 @@ from orchestrator.replica_stream import ReplicaStream
 from orchestrator.replica_watch import Loss, ReplicaWatch
 from orchestrator.rounds import ProposalRequest, VerifyRound, key_of
 from orchestrator.session_record import CacheOwner
+from paceline.client.replica_state import ReplicaState
 from paceline.errors import PacelineError
 from paceline.serving.placement import Placement
 from paceline.serving.status import error_reason
@@ -54,6 +55,13 @@ class ReconnectSettings:
     first_seconds: float = 0.05
     last_seconds: float = 1.0
     timeout_seconds: float = 5.0  # of GetModel and of a release
+
+
+class Standing(NamedTuple):
+    """Whether sessions are sent to a replica, and why not where there is no connection that could carry them."""
+
+    state: ReplicaState
+    reason: str = ""
 
 
 class PoolGate(Protocol):
@@ -100,6 +108,7 @@ class Replica(Generic[Request, Answer]):
         self._make_client = make_client
         self._stream: ReplicaStream | None = None
         self._loss = Loss("NOT_CONNECTED", "it never was")
+        self._absence = Standing(ReplicaState.GONE, self._loss.reason)  # while there is no description
         self._releases = ReleaseLine(address, self._send_releases)
         self._meet(None, None)
 
@@ -108,6 +117,21 @@ class Replica(Generic[Request, Answer]):
         """Whether sessions may be bound to it now."""
         is_there = self.description is not None and not self._is_draining
         return is_there and not self.breaker.is_open(time.monotonic())
+
+    @property
+    def standing(self) -> Standing:
+        """Whether sessions are sent to it, in the words of operators."""
+        if self.description is None:
+            return self._absence
+        if self._is_draining:
+            return Standing(ReplicaState.DRAINING, "DRAINING")
+        is_resting = self.breaker.is_open(time.monotonic())
+        return Standing(ReplicaState.RESTING if is_resting else ReplicaState.READY)
+
+    @property
+    def owner(self) -> CacheOwner | None:
+        """The process that last answered there; None where none ever did."""
+        return self._owner
 
     async def ask(self, request: Request, deadline_seconds: float | None = None) -> Answer:
         """Have a round answered; raises ReplicaUnavailableError, or RoundFailedError where it was refused.
@@ -154,8 +178,12 @@ class Replica(Generic[Request, Answer]):
                     wait_seconds = self._settings.first_seconds
             except grpc.aio.AioRpcError as error:
                 reason, message, _ = error_reason(error)
+                self._absence = Standing(
+                    ReplicaState.GONE, self._loss.reason if reason == "UNAVAILABLE" else reason
+                )
                 _log.debug("replica_not_ready", address=self.address, reason=reason, message=message)
             except PacelineError as error:
+                self._absence = Standing(ReplicaState.REFUSED, error.reason)
                 _log.warning(
                     "replica_refused", address=self.address, reason=error.reason, message=error.message
                 )
@@ -169,6 +197,7 @@ class Replica(Generic[Request, Answer]):
         if description.owner != self._owner:
             self._meet(description.owner, description.placement)
         elif self._is_draining:
+            self._absence = Standing(ReplicaState.DRAINING, "DRAINING")
             return False
         await self._serve(description, pool)
         return True
@@ -188,6 +217,7 @@ class Replica(Generic[Request, Answer]):
             self.description = self._stream = None
             self.num_dropped_results += stream.num_dropped_results
             self._note_loss(self._loss.reason)
+            self._absence = Standing(ReplicaState.GONE, self._loss.reason)
             stream.end(self._loss)  # those that wait learn of it when this replica is no longer chosen
             _log.info("replica_gone", address=self.address, **self._loss._asdict())
 

@@ -16,6 +16,8 @@ from paceline.errors import PacelineError
 from paceline.serving.placement import Placement
 from paceline.serving.sampling_messages import logprobs_from, sampling_message
 from paceline.serving.session_point import SessionPoint
+from paceline.serving.trace_messages import write_trace
+from paceline.telemetry.trace_context import TraceContext
 from paceline.v1 import (
     draft_service_pb2,
     draft_service_pb2_grpc,
@@ -97,6 +99,8 @@ class ReplicaClient(ABC, Generic[Request, Answer]):
             _NS * progress.longest_step_ns,
             progress.num_waiting,
             progress.num_available_blocks,
+            progress.num_blocks,
+            progress.num_running,
         )
 
     @abstractmethod
@@ -144,7 +148,7 @@ class TargetClient(ReplicaClient[VerifyRound, Verdict]):
             draft_distributions=request.draft_distributions,
             with_prompt_logprobs=request.with_prompt_logprobs,
         )
-        _fill(message.point, request.point)
+        _fill(message.point, request.point, request.trace)
         return message
 
     def answer(self, result: target_service_pb2.VerifyResult) -> Verdict:
@@ -200,7 +204,7 @@ class DraftClient(ReplicaClient[ProposalRequest, Proposal]):
             num_awaited_tokens=request.num_awaited_tokens,
             max_ahead_guesses=request.max_ahead_guesses,
         )
-        _fill(message.point, request.point)
+        _fill(message.point, request.point, request.trace)
         return message
 
     def answer(self, result: draft_service_pb2.ProposalResult) -> Proposal:
@@ -227,7 +231,7 @@ def _description(
     return ReplicaDescription(owner, response.model, Placement.from_message(replica))
 
 
-def _fill(message: round_pb2.SessionPoint, point: SessionPoint) -> None:
+def _fill(message: round_pb2.SessionPoint, point: SessionPoint, trace: TraceContext | None) -> None:
     """Write a point into the message that it is part of, where it need not be copied."""
     message.session_id = point.session_id
     message.epoch = point.epoch
@@ -237,6 +241,8 @@ def _fill(message: round_pb2.SessionPoint, point: SessionPoint) -> None:
     if point.sampling is not None:
         message.sampling.CopyFrom(sampling_message(point.sampling))
     message.fork_of = point.fork_of
+    if trace is not None:
+        write_trace(trace, message.trace)
 
 
 def _releases(releases: Sequence[SessionRelease]) -> list[round_pb2.SessionRelease]:

@@ -1,5 +1,6 @@
 """How fast a replica answers, learned from the answers to all sessions of this orchestrator."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from orchestrator.ahead_record import AheadRecord
@@ -129,6 +130,11 @@ class ReplicaPace:
         self.verdicts = TargetPace()
         self.proposals = DraftPace()
         self._pairs: dict[str, PairRecord] = {}
+
+    @property
+    def pairs(self) -> Mapping[str, PairRecord]:
+        """What is shared with drafters, by their addresses or names."""
+        return self._pairs
 
     def pair(self, drafter: str, placement: Placement | None = None) -> PairRecord:
         """Return what is shared with a drafter: the address of a draft and its cores, or another name."""

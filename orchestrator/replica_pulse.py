@@ -15,6 +15,8 @@ class EngineProgress(NamedTuple):
     longest_step_seconds: float  # of the latest passes; 0 before the first one
     num_waiting: int  # works that wait for room in the KV cache or for their sequence
     num_available_blocks: int
+    num_blocks: int = 0  # in all; 0 where it does not say
+    num_running: int = 0  # works that it computes
 
 
 @dataclass
@@ -27,12 +29,14 @@ class ReplicaPulse:
         progress: What it last said of its engine; None where it never did.
         stall_factor: How many times longer than usual it may stand still: doubled whenever it was taken for hung
             and turned out to be slow.
+        told_at: When it last said something of its engine; None where it never did.
     """
 
     heard_at: float
     grew_at: float
     progress: EngineProgress | None = None
     stall_factor: float = 1.0
+    told_at: float | None = None
     _num_steps_at_stall: int | None = None
 
     def hear(self, now: float, progress: EngineProgress | None = None) -> bool:
@@ -43,7 +47,7 @@ class ReplicaPulse:
         has_grown = self.progress is not None and progress.num_steps != self.progress.num_steps
         if has_grown or self.progress is None:
             self.grew_at = now
-        self.progress = progress
+        self.progress, self.told_at = progress, now
         self._forgive_if_slow(progress)
         return has_grown
 

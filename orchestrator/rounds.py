@@ -7,6 +7,7 @@ from typing import NamedTuple
 from paceline.client.generation import Drafter
 from paceline.sampling.logprobs import TokenLogprobs
 from paceline.serving.session_point import SessionPoint
+from paceline.telemetry.trace_context import TraceContext
 
 
 class RoundKey(NamedTuple):
@@ -49,6 +50,7 @@ class VerifyRound:
     draft_ids: Sequence[int]
     draft_distributions: Sequence[bytes] = ()
     with_prompt_logprobs: bool = False
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class ProposalRequest:
     max_ahead_tokens: int
     num_awaited_tokens: int
     max_ahead_guesses: int
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 import grpc.aio
@@ -17,6 +17,7 @@ from orchestrator.generation_task import GenerationTask
 from orchestrator.handover import Handover, draining_error
 from orchestrator.measurements import Measurements
 from orchestrator.replica_client import ReplicaDescription
+from orchestrator.request_watch import RequestWatch
 from orchestrator.requests import RequestReader
 from orchestrator.session_slots import Places, SessionSlots
 from paceline.models.tokenizer import Tokenizer
@@ -70,7 +71,19 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
             raise SessionStoreUnavailableError(
                 "the orchestrator is starting and waits for Redis; try again soon"
             )
-        choices, places = await self._begin(request, received_at)
+        with self._surroundings.watch.request(context.invocation_metadata() or ()) as watch:
+            async with aclosing(self._responses(request, context, received_at, watch)) as responses:
+                async for response in responses:
+                    yield response
+
+    async def _responses(
+        self,
+        request: messages.GenerateRequest,
+        context: grpc.aio.ServicerContext,
+        received_at: float,
+        watch: RequestWatch,
+    ) -> AsyncGenerator[messages.GenerateResponse]:
+        choices, places = await self._begin(request, received_at, watch)
         # A client that vanishes while a chunk is on its way to it does not wake this generator at once.
         context.add_done_callback(lambda _: self._start_closing(choices, places))  # pyright: ignore[reportArgumentType]
         try:
@@ -81,14 +94,17 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
         finally:
             await self._closings.run(_close(choices, places))
 
-    async def _begin(self, request: messages.GenerateRequest, received_at: float) -> tuple[Choices, Places]:
+    async def _begin(
+        self, request: messages.GenerateRequest, received_at: float, watch: RequestWatch
+    ) -> tuple[Choices, Places]:
         """Return the choices of a request; a session that goes on is this process' own then."""
+        watch.model = self._target_model().name
         if not request.HasField("continuation"):
-            return self._choices(await self._reader.read(request, self._target_model()), received_at)
+            return self._choices(await self._reader.read(request, self._target_model()), received_at, watch)
         num_tries = 0
         while True:
             choices, places = self._choices(
-                await self._continuations.read(request, self._target_model()), received_at
+                await self._continuations.read(request, self._target_model()), received_at, watch
             )
             try:
                 await choices.claim()
@@ -101,13 +117,16 @@ class OrchestratorServicer(orchestrator_service_pb2_grpc.OrchestratorServiceServ
             else:
                 return choices, places
 
-    def _choices(self, task: GenerationTask, received_at: float) -> tuple[Choices, Places]:
+    def _choices(
+        self, task: GenerationTask, received_at: float, watch: RequestWatch
+    ) -> tuple[Choices, Places]:
         places = self._slots.take(task.num_choices)
-        generations = [self._generation(one, Measurements(received_at)) for one in task.choices()]
+        surroundings, tokenizer = self._surroundings, self._tokenizer
+        generations = [
+            Generation(one, surroundings, tokenizer, Measurements(received_at), watch)
+            for one in task.choices()
+        ]
         return Choices(generations), places
-
-    def _generation(self, task: GenerationTask, measurements: Measurements) -> Generation:
-        return Generation(task, self._surroundings, self._tokenizer, measurements)
 
     def _start_closing(self, choices: Choices, places: Places) -> None:
         self._closings.start(_close(choices, places))

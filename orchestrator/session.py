@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from orchestrator.round_trace import RoundTrace
 from paceline.sampling.parameters import SamplingParameters
 
 
@@ -10,7 +11,8 @@ class Session:
     """Who it is, under which epoch we own it, and its ids, which only grow.
 
     `ids`, prompt and generated, may run ahead of Redis by the rounds that are being committed. `fork_of` is a session
-    whose caches hold the beginning of this one; empty where there is none.
+    whose caches hold the beginning of this one; empty where there is none. `trace` has the spans of the round that
+    runs; None where its trace is not recorded.
     """
 
     session_id: str
@@ -18,3 +20,4 @@ class Session:
     sampling: SamplingParameters
     ids: list[int]
     fork_of: str = ""
+    trace: RoundTrace | None = None

@@ -282,7 +282,10 @@ class SessionDraft:
             return await replica.ask(self._request(cache, round_number, length))
 
     def _request(self, cache: CacheView, round_number: int, length: DraftLength) -> ProposalRequest:
-        return ProposalRequest(cache.point(), round_number, *length)
+        trace = self._session.trace
+        # What only fills the cache runs beside the round, which does not wait for it.
+        span = (trace.propose if length.num_draft_tokens else trace.round) if trace is not None else None
+        return ProposalRequest(cache.point(), round_number, *length, span)
 
     def _failed(self, reason: str, *, is_refusal: bool) -> NoProposal:
         """Note that there is no proposal; after a refusal this session asks no draft for a while."""

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from orchestrator.redis_connection import RedisClient, unavailable_if_redis_fails
+from orchestrator.redis_watch import RedisWatch
 from orchestrator.session_fields import Value
 
 _SCRIPT = Path(__file__).with_name("session_store.lua").read_bytes()
@@ -35,14 +36,15 @@ class SessionScript:
     Raises SessionStoreUnavailableError where the server does not answer within `deadline_seconds`.
     """
 
-    def __init__(self, redis: RedisClient, prefix: str, deadline_seconds: float) -> None:
+    def __init__(self, redis: RedisClient, prefix: str, deadline_seconds: float, watch: RedisWatch) -> None:
         self._redis = redis
+        self._watch = watch
         self._prefix = prefix
         self._deadline_seconds = deadline_seconds
 
     async def run(self, call: Call) -> list[Any]:
         """Return the answer to one call."""
-        with unavailable_if_redis_fails():
+        with self._watch.timing(call.command), unavailable_if_redis_fails():
             async with asyncio.timeout(self._deadline_seconds):
                 return await self._answer(call)
 
@@ -56,7 +58,7 @@ class SessionScript:
 
     async def outcomes(self, calls: Sequence[Call]) -> Sequence[Outcome]:
         """Return what came of each of at most MAX_BATCH calls, which one failure does not keep from others."""
-        with unavailable_if_redis_fails():
+        with self._watch.timing(calls[0].command), unavailable_if_redis_fails():
             async with asyncio.timeout(self._deadline_seconds):
                 if len(calls) == 1:
                     return [await self._answer(calls[0])]

@@ -21,6 +21,7 @@ from orchestrator.redis_connection import (
     redis_client,
     unavailable_if_redis_fails,
 )
+from orchestrator.redis_watch import RedisWatch
 from orchestrator.session_fields import (
     Fields,
     Value,
@@ -43,6 +44,7 @@ from orchestrator.session_record import (
 from orchestrator.session_script import Call, SessionScript
 from paceline.errors import PacelineError
 from paceline.serving.errors import StaleEpochError
+from paceline.telemetry.metrics import Metrics
 
 TOKEN_KEY_BYTES = 32
 _APPLIED = (b"OK", b"REPEATED")
@@ -98,21 +100,25 @@ class SessionStore:
     had acknowledged: `restore` puts it back.
     """
 
-    def __init__(self, redis: RedisClient, settings: StoreSettings) -> None:
+    def __init__(self, redis: RedisClient, settings: StoreSettings, metrics: Metrics | None = None) -> None:
         self._redis = redis
         self._settings = settings
-        self._script = SessionScript(redis, settings.prefix, settings.limits.deadline_seconds)
+        self._script = SessionScript(
+            redis, settings.prefix, settings.limits.deadline_seconds, RedisWatch(metrics or Metrics())
+        )
         self._commits = CallLine(self._script.outcomes)
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, settings: StoreSettings) -> AsyncIterator["SessionStore"]:
+    async def connect(
+        cls, settings: StoreSettings, metrics: Metrics | None = None
+    ) -> AsyncIterator["SessionStore"]:
         """Hold connections inside a `with`; raises ConfigError for a malformed URL.
 
         The first command finds out if the server is there.
         """
         async with redis_client(read_redis_url(settings.url), settings.limits) as redis:
-            store = cls(redis, settings)
+            store = cls(redis, settings, metrics)
             try:
                 yield store
             finally:

@@ -163,7 +163,8 @@ class SessionTarget:
         assert replica is not None, "bind comes first"
         drafts = (proposal.draft_ids, proposal.draft_distributions) if proposal is not None else ((), ())
         point = self._cache.point()
-        round_ = VerifyRound(point, round_number, *drafts, with_prompt_logprobs)
+        trace = self._session.trace.verify if self._session.trace is not None else None
+        round_ = VerifyRound(point, round_number, *drafts, with_prompt_logprobs, trace)
         self._asked_at, self._epoch = time.monotonic(), self._session.epoch
         self._check_process(replica)
         return await replica.ask(round_, self._settings.deadline_seconds)

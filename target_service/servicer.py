@@ -10,10 +10,12 @@ import grpc.aio
 from paceline.serving.frames import in_frame, repeated_in_frame
 from paceline.serving.replica import Replica
 from paceline.serving.round_messages import error_message, point_from, progress_message, timing_message
+from paceline.serving.round_watch import ReceivedRound, RoundWatch
 from paceline.serving.sampling_messages import logprobs_message
 from paceline.serving.session import Session
 from paceline.serving.session_host import SessionHost
 from paceline.serving.session_table import RoundKey
+from paceline.telemetry.tracer import Attributes
 from paceline.v1 import target_service_pb2 as messages
 from paceline.v1 import target_service_pb2_grpc
 from target_service.rounds import VerifyRound, check_round
@@ -23,9 +25,10 @@ from target_service.verifier import VerifiedRound, verify
 class TargetServicer(target_service_pb2_grpc.TargetServiceServicer):
     """Serves TargetService for a session host."""
 
-    def __init__(self, host: SessionHost[Session], replica: Replica) -> None:
+    def __init__(self, host: SessionHost[Session], replica: Replica, watch: RoundWatch) -> None:
         self._host = host
         self._replica = replica
+        self._watch = watch
 
     async def GetModel(
         self, request: messages.TargetServiceGetModelRequest, context: grpc.aio.ServicerContext
@@ -62,29 +65,46 @@ class TargetServicer(target_service_pb2_grpc.TargetServiceServicer):
         self, message: messages.VerifyRound, received_ns: int, *, is_repeated: bool
     ) -> messages.VerifyResult:
         result = messages.VerifyResult(session_id=message.point.session_id, round=message.round)
+        received = ReceivedRound(message.point, message.round, received_ns)
         try:
-            result.verdict.CopyFrom(await self._verdict(message, received_ns, is_repeated=is_repeated))
+            verified = await self._verified(message, received_ns, is_repeated=is_repeated)
         except Exception as error:
             result.error.CopyFrom(error_message(error))
+            self._watch.failed(received, result.error.reason)
+        else:
+            result.verdict.CopyFrom(_verdict_message(verified))
+            self._watch.answered(
+                received, verified.timing, verified.waited_ns, _attributes(message, verified)
+            )
         return result
 
-    async def _verdict(
+    async def _verified(
         self, message: messages.VerifyRound, received_ns: int, *, is_repeated: bool
-    ) -> messages.Verdict:
+    ) -> VerifiedRound:
         if is_repeated:
             raise repeated_in_frame(message.point.session_id)
         round_ = _round_from(message)
         vocabulary_size = self._host.model.info.vocabulary_size
         check_round(round_, vocabulary_size)
         answer = partial(verify, round_=round_, received_ns=received_ns, vocabulary_size=vocabulary_size)
-        verified: VerifiedRound = await self._host.play(round_.point, RoundKey(message.round, round_), answer)
-        return messages.Verdict(
-            num_accepted=verified.verdict.num_accepted,
-            own_ids=verified.verdict.own_ids,
-            timing=timing_message(verified.timing, verified.waited_ns),
-            logprobs=map(logprobs_message, verified.logprobs),
-            prompt_logprobs=map(logprobs_message, verified.prompt_logprobs),
-        )
+        return await self._host.play(round_.point, RoundKey(message.round, round_), answer)
+
+
+def _verdict_message(verified: VerifiedRound) -> messages.Verdict:
+    return messages.Verdict(
+        num_accepted=verified.verdict.num_accepted,
+        own_ids=verified.verdict.own_ids,
+        timing=timing_message(verified.timing, verified.waited_ns),
+        logprobs=map(logprobs_message, verified.logprobs),
+        prompt_logprobs=map(logprobs_message, verified.prompt_logprobs),
+    )
+
+
+def _attributes(message: messages.VerifyRound, verified: VerifiedRound) -> Attributes:
+    return {
+        "paceline.num_draft_tokens": len(message.draft_ids),
+        "paceline.num_accepted_tokens": verified.verdict.num_accepted,
+    }
 
 
 def _round_from(message: messages.VerifyRound) -> VerifyRound:

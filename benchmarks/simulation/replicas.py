@@ -6,7 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from benchmarks.simulation.distant_servicers import DistantDraftServicer, DistantTargetServicer
+from benchmarks.simulation.distant_servicers import (
+    DistantDraftServicer,
+    DistantTargetServicer,
+    WatchedReplica,
+)
 from benchmarks.simulation.replica_plan import PoolPlan, ReplicaAddresses, ReplicaPlan
 from benchmarks.simulation.timed_engine import MODEL_NAME, timed_engine
 from draft_service.config import DraftConfig
@@ -15,7 +19,6 @@ from draft_service.session import DraftSession
 from paceline.local.plan import LOOPBACK
 from paceline.serving.config import ModelServiceConfig
 from paceline.serving.model_host import HostedModel
-from paceline.serving.replica import Replica
 from paceline.serving.server import Service, ServiceServer
 from paceline.serving.session import Session
 from paceline.serving.session_host import SessionHost
@@ -39,7 +42,7 @@ async def serving_replicas(plan: ReplicaPlan) -> AsyncIterator[ReplicaAddresses]
 async def _target(plan: PoolPlan) -> AsyncIterator[str]:
     draining, config = asyncio.Event(), TargetConfig(**_options(plan))
     host = SessionHost(Session, config, draining)
-    servicer = DistantTargetServicer(host, Replica(config.replica_id), plan.one_way_seconds)
+    servicer = DistantTargetServicer(host, WatchedReplica.named(config.replica_id), plan.one_way_seconds)
     service = Service(
         target_service_pb2.DESCRIPTOR.services_by_name["TargetService"].full_name,
         partial(target_service_pb2_grpc.add_TargetServiceServicer_to_server, servicer),
@@ -52,7 +55,7 @@ async def _target(plan: PoolPlan) -> AsyncIterator[str]:
 async def _draft(plan: PoolPlan) -> AsyncIterator[str]:
     draining, config = asyncio.Event(), DraftConfig(**_options(plan))
     host = draft_host(config, draining)
-    servicer = DistantDraftServicer(host, Replica(config.replica_id), plan.one_way_seconds)
+    servicer = DistantDraftServicer(host, WatchedReplica.named(config.replica_id), plan.one_way_seconds)
     service = Service(
         draft_service_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
         partial(draft_service_pb2_grpc.add_DraftServiceServicer_to_server, servicer),

@@ -26,7 +26,7 @@ class DeferredCommand(TyperCommand):
 
 
 class DeferredGroup(TyperGroup):
-    """The commands of `summaries`: each in the module `paceline.cli.NAME`."""
+    """The commands of `summaries`: each in the module `paceline.cli.NAME`, with underscores for hyphens."""
 
     summaries: ClassVar[Mapping[str, str]] = {}
 
@@ -38,7 +38,8 @@ class DeferredGroup(TyperGroup):
         """Return the stand-in of a command."""
         if cmd_name not in self.summaries:
             return None
-        return DeferredCommand(cmd_name, f"paceline.cli.{cmd_name}", self.summaries[cmd_name])
+        module = f"paceline.cli.{cmd_name.replace('-', '_')}"
+        return DeferredCommand(cmd_name, module, self.summaries[cmd_name])
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; without --debug, failures are explained instead of traced."""

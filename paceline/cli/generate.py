@@ -13,6 +13,7 @@ from paceline.cli.generation_view import GenerationView, JsonView, TextView, des
 from paceline.cli.prompt_source import continuation_of, make_prompt, read_prompt
 from paceline.cli.status_row import StatusRow
 from paceline.cli.token_painter import Marking, TokenPainter, has_colour
+from paceline.cli.tracing import tracing
 from paceline.client.generation import (
     Continuation,
     Drafter,
@@ -156,16 +157,16 @@ def generate(
         continuation=continuation,
     )
     address = address or find_cluster().address
-    if as_json:
-        asyncio.run(_stream(address, request, JsonView()))
-        return
     marking = _marking(has_brackets=has_brackets) if shows_drafts else Marking.NONE
-    if num_choices > 1:
-        asyncio.run(_print_choices(address, request, marking, has_statistics=has_statistics))
-        return
-    with StatusRow(is_shown=has_statistics and sys.stderr.isatty()) as row:
-        view = TextView(marking, row, has_statistics=has_statistics, is_sampled=temperature > 0)
-        asyncio.run(_stream(address, request, view))
+    with tracing("generate"):
+        if as_json:
+            asyncio.run(_stream(address, request, JsonView()))
+        elif num_choices > 1:
+            asyncio.run(_print_choices(address, request, marking, has_statistics=has_statistics))
+        else:
+            with StatusRow(is_shown=has_statistics and sys.stderr.isatty()) as row:
+                view = TextView(marking, row, has_statistics=has_statistics, is_sampled=temperature > 0)
+                asyncio.run(_stream(address, request, view))
 
 
 def _prompt(

@@ -1,5 +1,6 @@
 """`paceline`: the command line."""
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, ClassVar
@@ -17,6 +18,8 @@ class PacelineCommands(DeferredGroup):
         "up": "Run a cluster on this machine until Ctrl-C.",
         "generate": "Generate text, streamed as it comes.",
         "sessions": "List, show and cancel sessions.",
+        "top": "Watch both pools, the rounds and the sessions.",
+        "log-level": "Show or set the log level of a running process.",
         "bench": "Measure tokens per second, target-only beside speculative.",
         "models": "List, pull and prepare models.",
     }
@@ -47,3 +50,5 @@ def main(
     ] = False,
 ) -> None:
     """Serve a language model faster: a small draft model proposes, the target model decides every token."""
+    # Else gRPC writes of lost connections across what a command shows; it reads this once, when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -56,6 +56,15 @@ def up(
         str | None, typer.Option(help="Redis to keep sessions in; an embedded one if not given.")
     ] = None,
     listen: Annotated[str, typer.Option(help="HOST:PORT of the orchestrator.")] = "127.0.0.1:7000",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65000,
+            help="Serve Prometheus metrics: the orchestrator's at this port, those of targets from the next one on, "
+            "those of drafts from 101 above.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run Redis, targets, drafts and an orchestrator as processes of their own, until Ctrl-C."""
@@ -70,6 +79,7 @@ def up(
         redis_url=redis_url,
         num_draft_tokens=num_draft_tokens,
         kv_cache_mib=kv_cache_mib,
+        metrics_port=metrics_port,
     )
     asyncio.run(_Up(config, as_json=as_json).run())
 

@@ -45,5 +45,7 @@ class StreamGapError(PacelineError):
 
 def _sentence(address: str, reason: str, message: str) -> str:
     if reason == "UNAVAILABLE":  # gRPC's own word: nobody listens there
-        return f"nobody answers at {address}: start a cluster with `paceline up`, or check --address"
+        return f"nobody answers at {address}: start a cluster with `paceline up`, or check the address"
+    if reason == "UNIMPLEMENTED":  # gRPC's own word too
+        return f"the process at {address} does not know the call: it is another service, or an older version"
     return f"{message} ({reason})"

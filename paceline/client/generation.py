@@ -172,6 +172,7 @@ class GenerationStarted:
     choice: int = 0
     position: int = 0
     rollback_token: str = ""
+    trace_id: str = ""
 
 
 @dataclass(frozen=True)

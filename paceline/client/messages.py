@@ -110,6 +110,7 @@ def event_of(message: pb.GenerateResponse) -> GenerationEvent | None:
                 message.choice,
                 started.position,
                 started.rollback_token,
+                started.trace_id,
             )
         case "chunk":
             return _chunk(message.chunk, message.choice)

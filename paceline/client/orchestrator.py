@@ -10,6 +10,7 @@ from paceline.client.errors import CallFailedError
 from paceline.client.generation import GenerationEvent, GenerationRequest
 from paceline.client.messages import event_of, request_message, served_models_of
 from paceline.client.served_model import ServedModels
+from paceline.client.tracing import traced_call
 from paceline.v1 import orchestrator_service_pb2 as pb
 from paceline.v1 import orchestrator_service_pb2_grpc as pb_grpc
 
@@ -39,16 +40,17 @@ class Orchestrator:
 
         Raises CallFailedError.
         """
-        call = self._stub.Generate(request_message(request))
-        try:
-            async for message in call:
-                event = event_of(message)
-                if event is not None:
-                    yield event
-        except grpc.aio.AioRpcError as error:
-            raise CallFailedError.of(self._address, error) from error
-        finally:
-            call.cancel()
+        with traced_call("paceline.generate", **{"server.address": self._address}) as metadata:
+            call = self._stub.Generate(request_message(request), metadata=metadata)
+            try:
+                async for message in call:
+                    event = event_of(message)
+                    if event is not None:
+                        yield event
+            except grpc.aio.AioRpcError as error:
+                raise CallFailedError.of(self._address, error) from error
+            finally:
+                call.cancel()
 
     async def complete(self, request: GenerationRequest) -> Completion:
         """Return a generation's first choice with the times at which its tokens arrived; raises CallFailedError."""

@@ -25,7 +25,7 @@ from paceline.engine.errors import (
 from paceline.engine.eviction import eviction_order
 from paceline.engine.pass_clock import PassClock
 from paceline.engine.precision import choose_precision
-from paceline.engine.progress import EngineProgress
+from paceline.engine.progress import CacheUsage, EngineProgress
 from paceline.engine.runner import HeadKind, Runner, RunnerConfig, load_model
 from paceline.engine.scheduling import Due, RowBudget, StallBound, plan_step
 from paceline.engine.self_test import SelfTestReport, check_finite, run_self_test
@@ -36,8 +36,9 @@ from paceline.engine.waiting_line import AdmissionRules, WaitingLine, abandoned,
 from paceline.engine.work import Logits, Work, WorkHandle
 from paceline.errors import PacelineError
 
-__all__ = ["AdmissionRules", "CacheUsage", "Engine", "EngineConfig", "EngineInfo", "SelfTestReport"]
+__all__ = ["AdmissionRules", "Engine", "EngineConfig", "EngineInfo", "SelfTestReport"]
 
+WatchPass = Callable[[Pass], None]
 Invariance = Literal["require", "prefer", "off"]
 SelfTesting = Literal["remembered", "always"]
 
@@ -104,17 +105,6 @@ class EngineInfo:
     numerics_digest: str
 
 
-@dataclass(frozen=True)
-class CacheUsage:
-    """Blocks of `block_size` tokens: all but the padding block are free, cached (idle, found by content) or used."""
-
-    num_blocks: int
-    num_free_blocks: int
-    num_cached_blocks: int
-    num_used_blocks: int
-    block_size: int
-
-
 @dataclass
 class _Inbox:
     """What other threads hand to the scheduler thread. Guarded by `changed`."""
@@ -129,9 +119,15 @@ class _Inbox:
 class Engine:
     """Serves works on sequences. All methods may be called from any thread."""
 
-    def __init__(self, runner: Runner, info: EngineInfo, config: EngineConfig) -> None:
-        """Start the scheduler thread; `Engine.load` is the usual way here."""
+    def __init__(
+        self, runner: Runner, info: EngineInfo, config: EngineConfig, watch: WatchPass | None = None
+    ) -> None:
+        """Start the scheduler thread; `Engine.load` is the usual way here.
+
+        `watch` hears of each pass on that thread, so that it must be quick.
+        """
         self.info = info
+        self._watch = watch
         self._runner = runner
         self._pool = BlockPool(runner.num_blocks, runner.block_size)
         self._limits = Limits(info.vocabulary_size, info.max_context_tokens)
@@ -146,6 +142,7 @@ class Engine:
         self._has_room_changed = False
         self._num_steps = 0
         self._num_admissions = 0
+        self._num_evicted_idle = self._num_preempted = 0
         self._latest_passes_ns = deque([info.self_test.longest_pass_ns], maxlen=_NUM_TIMED_PASSES)
         self._longest_step_ns = info.self_test.longest_pass_ns
         self._ended_by: PacelineError | None = None
@@ -153,7 +150,7 @@ class Engine:
         self._thread.start()
 
     @classmethod
-    def load(cls, config: EngineConfig) -> Self:
+    def load(cls, config: EngineConfig, watch: WatchPass | None = None) -> Self:
         """Build, compile and self-test a prepared model; takes seconds.
 
         Raises:
@@ -193,7 +190,7 @@ class Engine:
             self_test=report,
             numerics_digest=report.numerics_digest,
         )
-        return cls(runner, info, config)
+        return cls(runner, info, config, watch)
 
     def __enter__(self) -> Self:
         return self
@@ -237,7 +234,15 @@ class Engine:
     def usage(self) -> CacheUsage:
         """Count the blocks; a snapshot while works run."""
         pool = self._pool
-        return CacheUsage(pool.num_blocks - 1, pool.num_free, pool.num_idle, pool.num_used, pool.block_size)
+        return CacheUsage(
+            num_blocks=pool.num_blocks - 1,
+            num_free_blocks=pool.num_free,
+            num_cached_blocks=pool.num_idle,
+            num_used_blocks=pool.num_used,
+            block_size=pool.block_size,
+            num_evicted_idle=self._num_evicted_idle,
+            num_preempted=self._num_preempted,
+        )
 
     def progress(self) -> EngineProgress:
         """Tell how far the scheduler has come, without waiting for it: a pass that hangs shows as no more steps."""
@@ -247,6 +252,7 @@ class Engine:
             num_waiting=len(self._line) + len(self._inbox.handles),
             num_available_blocks=self._pool.num_available,
             num_blocks=self._pool.num_blocks - 1,
+            num_running=len(self._tasks),
         )
 
     @property
@@ -353,6 +359,7 @@ class Engine:
             return
         if not handle.future.set_running_or_notify_cancel():
             return
+        self._count_evictions(plan.evicted)
         admitted = carry_out(plan, work, self._pool, self._runner.copy_block)
         sequence.last_step = self._num_steps  # it waits from now on
         if not sequence.is_live:
@@ -360,6 +367,12 @@ class Engine:
             sequence.admission = self._num_admissions
         self._sequences[id(sequence)] = sequence
         self._tasks.append(Task(handle, admitted))
+
+    def _count_evictions(self, evicted: list[Sequence]) -> None:
+        protected_since = monotonic() - self._rules.protect_seconds
+        num_preempted = sum(one.is_live and one.idle_since > protected_since for one in evicted)
+        self._num_preempted += num_preempted
+        self._num_evicted_idle += len(evicted) - num_preempted
 
     def _evictable(self, *, may_preempt: bool) -> list[Sequence]:
         """Sequences that may lose their blocks, in order."""
@@ -380,11 +393,12 @@ class Engine:
         min_rows = self.info.self_test.min_rows
         batch = self._lay_out([rows for _, rows in running], min_rows, self._runner.block_size)
         logits = self._runner.forward(batch)
-        self._note_pass(batch.num_rows, monotonic_ns() - started_ns)
+        duration_ns = monotonic_ns() - started_ns
+        ran = Pass(self._num_steps + 1, batch.num_rows, len(running), started_ns, duration_ns)
+        self._note_pass(ran)
         first = 0
         for task, rows in running:
-            part = logits[first : first + rows.num_logits]
-            self._apply(task, rows, part, Pass(self._num_steps, batch.num_rows, len(running), started_ns))
+            self._apply(task, rows, logits[first : first + rows.num_logits], ran)
             first += rows.num_logits
 
     def _budget(self, due: list[Due]) -> RowBudget:
@@ -396,11 +410,13 @@ class Engine:
         )
         return self._stall_bound.budget(due, self._clock, may_decode_soon=may_decode_soon)
 
-    def _note_pass(self, num_rows: int, duration_ns: int) -> None:
-        self._clock.note(num_rows, duration_ns / 1e9)
-        self._latest_passes_ns.append(duration_ns)
+    def _note_pass(self, ran: Pass) -> None:
+        self._clock.note(ran.batch_rows, ran.duration_ns / 1e9)
+        self._latest_passes_ns.append(ran.duration_ns)
         self._longest_step_ns = max(self._latest_passes_ns)
-        self._num_steps += 1
+        self._num_steps = ran.step
+        if self._watch is not None:
+            self._watch(ran)
 
     def _apply(self, task: Task, rows: Rows, logits: Logits, step: Pass) -> None:
         """A selector that fails ends its own work and no other."""

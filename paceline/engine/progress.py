@@ -1,5 +1,6 @@
-"""How far an engine has come."""
+"""How far an engine has come, and what it has to do."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -13,3 +14,20 @@ class EngineProgress(NamedTuple):
         int  # free blocks, and those that nobody holds but that can be found by their content
     )
     num_blocks: int  # all but the padding block
+    num_running: int = 0  # works that are being computed
+
+
+@dataclass(frozen=True)
+class CacheUsage:
+    """Blocks of `block_size` tokens: all but the padding block are free, cached (idle, found by content) or used.
+
+    Since the start, so many sequences have lost theirs to others: idle ones, and ones between two rounds.
+    """
+
+    num_blocks: int
+    num_free_blocks: int
+    num_cached_blocks: int
+    num_used_blocks: int
+    block_size: int
+    num_evicted_idle: int = 0
+    num_preempted: int = 0

@@ -18,6 +18,7 @@ class Pass(NamedTuple):
     batch_rows: int  # rows of all sequences, padding included
     batch_sessions: int  # sequences with rows in it
     started_ns: int  # on the monotonic clock
+    duration_ns: int
 
 
 class Task:
@@ -32,7 +33,7 @@ class Task:
         self._admitted = admitted
         self._first_selected = admitted.num_tokens - handle.work.num_selected
         self._started_ns = monotonic_ns()
-        self._num_steps = 0
+        self._steps: list[int] = []
         self._batch_rows = self._batch_sessions = 0
 
     @property
@@ -43,7 +44,7 @@ class Task:
 
     def due(self) -> Due:
         """Describe the task to the scheduler."""
-        has_rest = self._num_steps > 0 and self.sequence.num_computed < self._admitted.num_tokens
+        has_rest = bool(self._steps) and self.sequence.num_computed < self._admitted.num_tokens
         return Due(self.num_pending, self.handle.work.background, self.sequence.last_step, has_rest)
 
     def rows(self, num_rows: int) -> Rows:
@@ -55,9 +56,9 @@ class Task:
 
     def apply(self, part: Rows, logits: Logits, ran: Pass) -> None:
         """Take in a pass that has run: our rows of it and their logits [part.num_logits, vocab_size]."""
-        if not self._num_steps:
+        if not self._steps:
             self._started_ns = ran.started_ns
-        self._num_steps += 1
+        self._steps.append(ran.step)
         self._batch_rows, self._batch_sessions = ran.batch_rows, ran.batch_sessions
         self.sequence.last_step = ran.step
         self.sequence.advance(len(part.token_ids))
@@ -74,10 +75,11 @@ class Task:
         timing = WorkTiming(
             queue_ns=self._started_ns - self.handle.submitted_ns,
             compute_ns=monotonic_ns() - self._started_ns,
-            num_steps=self._num_steps,
+            num_steps=len(self._steps),
             batch_rows=self._batch_rows,
             num_cached_tokens=self._admitted.num_cached_tokens,
             batch_sessions=self._batch_sessions,
+            steps=tuple(self._steps),
         )
         self.handle.future.set_result(WorkResult(ids[: work.num_selected], ids[work.num_selected :], timing))
 

@@ -66,6 +66,7 @@ class WorkTiming(NamedTuple):
     batch_rows: int  # rows of all sequences in the last pass
     num_cached_tokens: int  # of the work's ids, those whose KV was there already
     batch_sessions: int = 0  # sequences with rows in the last pass
+    steps: tuple[int, ...] = ()  # the numbers of the passes
 
 
 class WorkResult(NamedTuple):

@@ -13,6 +13,8 @@ LOOPBACK = "127.0.0.1"
 # Services end their rounds within this time of SIGTERM; the supervisor waits a little longer before it kills.
 GRACE_SECONDS = 10.0
 KILL_AFTER_SECONDS = 15.0
+# From the orchestrator's; there is room for all replicas that a pool may have.
+_METRICS_PORTS = {"orchestrator": 0, "target": 1, "draft": 101}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class ClusterConfig:
         redis_url: A Redis server to use; None starts an embedded one.
         num_draft_tokens: Draft tokens a round; None leaves it to the orchestrator.
         kv_cache_mib: KV cache of each model process, mebibytes; None leaves it to the services.
+        metrics_port: Where the orchestrator serves Prometheus metrics on the loopback interface, targets from the next
+            port on, drafts from 101 above. None serves none.
     """
 
     target: ModelChoice
@@ -49,6 +53,13 @@ class ClusterConfig:
     redis_url: str | None = None
     num_draft_tokens: int | None = None
     kv_cache_mib: int | None = None
+    metrics_port: int | None = None
+
+    def metrics_address(self, pool: str, replica: int = 0) -> str | None:
+        """Return where a process serves metrics."""
+        if self.metrics_port is None:
+            return None
+        return f"{LOOPBACK}:{self.metrics_port + _METRICS_PORTS[pool] + replica}"
 
 
 @dataclass(frozen=True)
@@ -102,12 +113,19 @@ def _replicas(
     for replica in range(num_replicas):
         cores = share_of(pool_cores, replica, num_replicas)
         address = next(addresses)
-        command = _replica_command(pool, replica, config, model, address, cores)
+        metrics_address = config.metrics_address(pool, replica)
+        command = _replica_command(pool, replica, config, model, address, metrics_address, cores)
         yield Service(command, address, _about(cores, f"{model.name} {model.weights}"))
 
 
 def _replica_command(
-    pool: str, replica: int, config: ClusterConfig, model: ModelChoice, address: str, cores: Cores | None
+    pool: str,
+    replica: int,
+    config: ClusterConfig,
+    model: ModelChoice,
+    address: str,
+    metrics_address: str | None,
+    cores: Cores | None,
 ) -> Command:
     name = f"{pool}-{replica}"
     flags = {
@@ -117,6 +135,7 @@ def _replica_command(
         "--replica-id": name,
         "--cores": None if cores is None else ",".join(map(str, sorted(cores))),
         "--kv-cache-mib": config.kv_cache_mib,
+        "--metrics-listen": metrics_address,
         "--grace-seconds": GRACE_SECONDS,
     }
     return Command(name, _python_module(f"{pool}_service", flags), cores)
@@ -137,6 +156,7 @@ def _orchestrator_command(
         "--weights": config.target.weights,
         "--speculation": "fixed" if config.num_draft_tokens is not None else None,
         "--num-draft-tokens": config.num_draft_tokens,
+        "--metrics-listen": config.metrics_address("orchestrator"),
         "--grace-seconds": GRACE_SECONDS,
     }
     environment = {REDIS_URL_VARIABLE: redis_url}  # it may hold a password, and everyone sees arguments

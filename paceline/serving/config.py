@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from paceline.errors import ConfigError, PacelineError
+from paceline.telemetry.setup import TelemetrySettings
 
 MIB = 1 << 20
 ACTIVATION_GROUP_DESCRIPTION = (
@@ -81,6 +82,39 @@ class ServiceConfig(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least severity that is logged.")
     ] = "info"
+    metrics_listen: Annotated[
+        Address | None, Field(description="Address to serve Prometheus metrics on, HOST:PORT; none if unset.")
+    ] = None
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            description="Where traces and metrics go by OTLP over gRPC, for example http://collector:4317; "
+            "OTEL_EXPORTER_OTLP_ENDPOINT if unset, and nowhere without that."
+        ),
+    ] = None
+    metrics_interval_seconds: Annotated[
+        float, Field(description="Seconds between two exports of metrics by OTLP.", gt=0)
+    ] = 15.0
+    trace_ratio: Annotated[
+        float,
+        Field(
+            description="Share of generations that are traced, unless their callers have decided it.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.05
+
+    @property
+    def telemetry(self) -> TelemetrySettings:
+        """What the process tells of itself, and whom."""
+        return TelemetrySettings(
+            self.program,
+            self.replica_id,
+            self.metrics_listen,
+            self.otlp_endpoint,
+            self.metrics_interval_seconds,
+            self.trace_ratio,
+        )
 
     @property
     def closing_seconds(self) -> float:

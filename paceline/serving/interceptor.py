@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any, NoReturn
@@ -11,10 +12,13 @@ import grpc.aio
 
 from paceline.serving.decoding import Unreadable, careful_deserializer
 from paceline.serving.status import abort
+from paceline.telemetry.metrics import Family, Histogram
 
 OUR_PREFIX = "/paceline."
 
 Context = grpc.aio.ServicerContext
+
+_STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 class RunningCalls:
@@ -49,8 +53,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     line.
     """
 
-    def __init__(self, calls: RunningCalls, max_message_bytes: int) -> None:
+    def __init__(self, calls: RunningCalls, durations: Family[Histogram], max_message_bytes: int) -> None:
         self._calls = calls
+        self._durations = durations
         self._max_message_bytes = max_message_bytes
 
     async def intercept_service(
@@ -62,11 +67,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler: Any = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(OUR_PREFIX):
             return handler
-        return self._wrapped(handler)
+        return self._wrapped(handler, handler_call_details.method.removeprefix("/"))
 
-    def _wrapped(self, handler: Any) -> Any:
+    def _wrapped(self, handler: Any, method: str) -> Any:
         inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        behaviour = self._stream_behaviour(inner) if handler.response_streaming else self._behaviour(inner)
+        make = self._stream_behaviour if handler.response_streaming else self._behaviour
+        behaviour = make(inner, method)
         kind = ("stream" if handler.request_streaming else "unary") + (
             "_stream" if handler.response_streaming else "_unary"
         )
@@ -77,9 +83,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             handler.response_serializer,
         )
 
-    def _behaviour(self, inner: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _behaviour(
+        self, inner: Callable[[Any, Context], Awaitable[Any]], method: str
+    ) -> Callable[..., Awaitable[Any]]:
         async def behave(request: Any, context: Context) -> Any:
-            with self._calls.counted():
+            with self._calls.counted(), self._timed(method, context):
                 try:
                     return await inner(_readable(request), context)
                 except Exception as error:
@@ -88,12 +96,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return behave
 
     def _stream_behaviour(
-        self, inner: Callable[[Any, Context], AsyncGenerator[Any, None]]
+        self, inner: Callable[[Any, Context], AsyncGenerator[Any, None]], method: str
     ) -> Callable[..., AsyncIterator[Any]]:
         assert inspect.isasyncgenfunction(inner), "responses are streamed by async generators"
 
         async def behave(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._calls.counted():
+            with self._calls.counted(), self._timed(method, context):
                 try:
                     async with aclosing(inner(_readable(request), context)) as responses:
                         async for response in responses:
@@ -102,6 +110,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     await _answer(context, error)
 
         return behave
+
+    @contextmanager
+    def _timed(self, method: str, context: Context) -> Iterator[None]:
+        started_at, status = time.monotonic(), "CANCELLED"
+        try:
+            yield
+            status = "OK"
+        except grpc.aio.AbortError:
+            status = _status_name(context.code())
+            raise
+        finally:
+            self._durations.labelled(method, status).record(time.monotonic() - started_at)
+
+
+def _status_name(code: grpc.StatusCode | int) -> str:
+    return code.name if isinstance(code, grpc.StatusCode) else _STATUS_NAMES.get(code, "UNKNOWN")
 
 
 async def _answer(context: Context, error: Exception) -> NoReturn:

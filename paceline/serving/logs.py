@@ -1,9 +1,17 @@
-"""Logs as events with fields: one line an event that matters, never a prompt or a text."""
+"""Logs as events with fields: one line an event that matters, never a prompt or a text unless that is asked for."""
 
 import logging
 import sys
 
 import structlog
+
+_LEVELS = logging.getLevelNamesMapping()
+
+
+class _Level:
+    """The level of this process."""
+
+    name = "info"
 
 
 def configure_logs(program: str, level: str) -> None:
@@ -21,8 +29,19 @@ def configure_logs(program: str, level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *renderers,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=False,  # so that the level of loggers that exist can be changed
     )
+    set_log_level(level)
     structlog.contextvars.bind_contextvars(program=program)
+
+
+def log_level() -> str:
+    """Return the least severity that is logged."""
+    return _Level.name
+
+
+def set_log_level(level: str) -> None:
+    """Log from another level on: "debug", "info", "warning" or "error"."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.upper()]))
+    _Level.name = level

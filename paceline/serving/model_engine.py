@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from paceline.engine.progress import EngineProgress
+from paceline.engine.progress import CacheUsage, EngineProgress
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle
 from paceline.errors import PacelineError
@@ -30,6 +30,10 @@ class ModelEngine(Protocol):
 
     def close_sequence(self, sequence: Sequence) -> None:
         """Free a sequence's blocks; a running work of it fails with SequenceClosedError."""
+        ...
+
+    def usage(self) -> CacheUsage:
+        """Count the blocks of the KV cache."""
         ...
 
     def progress(self) -> EngineProgress:

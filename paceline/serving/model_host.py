@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo
+from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo, WatchPass
 from paceline.engine.runner import HeadKind
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
@@ -61,8 +61,12 @@ class HostedModel:
 
 
 @asynccontextmanager
-async def hosting(config: ModelServiceConfig, head: HeadKind = "exact") -> AsyncIterator[HostedModel]:
+async def hosting(
+    config: ModelServiceConfig, watch: WatchPass | None = None, head: HeadKind = "exact"
+) -> AsyncIterator[HostedModel]:
     """Load and test the configured model in a thread, and close it when the block ends.
+
+    `watch` hears of each forward pass, on the engine's thread.
 
     Only a draft may have the fast head: a target's text would change. A forward pass that does not end in time is left
     running, and the process then ends under it.
@@ -73,7 +77,7 @@ async def hosting(config: ModelServiceConfig, head: HeadKind = "exact") -> Async
     # Both at once: compiling lets other threads run.
     (tokenizer, vocabulary_sha256), engine = await asyncio.gather(
         asyncio.to_thread(_read_vocabulary, directory),
-        asyncio.to_thread(Engine.load, engine_config(config, directory, head)),
+        asyncio.to_thread(Engine.load, engine_config(config, directory, head), watch),
     )
     try:
         _log.info("model_loaded", model=engine.info.name, weights=engine.info.weights)

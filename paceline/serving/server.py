@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 
 import grpc.aio
 import structlog
+from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -15,12 +16,18 @@ from paceline.errors import ConfigError
 from paceline.serving.collector import spare_long_lived_objects
 from paceline.serving.config import ServiceConfig
 from paceline.serving.interceptor import CallInterceptor, RunningCalls
+from paceline.serving.log_servicer import SERVICE_NAME as LOG_SERVICE_NAME
+from paceline.serving.log_servicer import LogServicer
+from paceline.telemetry.catalogue import RPC_DURATION
+from paceline.telemetry.metrics import Metrics
+from paceline.v1 import log_service_pb2_grpc
 
 # The transport reads up to so many times the limit, so that a message just over it is refused with a reason.
 _TRANSPORT_SLACK = 4
 _KEEPALIVE_SECONDS = 20
 _KEEPALIVE_TIMEOUT_SECONDS = 10
 _FASTEST_CLIENT_KEEPALIVE_SECONDS = 5
+_CHANNELZ_NAME = "grpc.channelz.v1.Channelz"
 _MAX_PENDING_CALLS = 1 << 20
 
 _log = structlog.get_logger()
@@ -34,7 +41,7 @@ class Service(NamedTuple):
 
 
 class ServiceServer:
-    """A grpc.aio server with health, reflection, limits and an orderly end.
+    """A grpc.aio server with health, reflection, channelz, a log level, limits and an orderly end.
 
     Entering the `async with` block listens, with health NOT_SERVING, and notes SIGTERM and SIGINT from then
     on. `serve` reports SERVING until one of them comes, then drains: it sets `draining`, waits for the calls
@@ -44,21 +51,31 @@ class ServiceServer:
     Raises ConfigError where the address cannot be listened on.
     """
 
-    def __init__(self, config: ServiceConfig, services: Sequence[Service], draining: asyncio.Event) -> None:
+    def __init__(
+        self,
+        config: ServiceConfig,
+        services: Sequence[Service],
+        draining: asyncio.Event,
+        metrics: Metrics | None = None,
+    ) -> None:
+        calls = (metrics or Metrics()).histogram(RPC_DURATION)
         self._config = config
         self._calls = RunningCalls()
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._draining = draining
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(self._calls, config.max_message_bytes)], options=_options(config)
+            interceptors=[CallInterceptor(self._calls, calls, config.max_message_bytes)],
+            options=_options(config),
         )
-        self._service_names = [service.full_name for service in services]
+        self._service_names = [*(service.full_name for service in services), LOG_SERVICE_NAME]
         self._stop_requested = asyncio.Event()
         for service in services:
             service.add_to(self._server)
+        log_service_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        channelz.add_channelz_servicer(self._server)
         reflection.enable_server_reflection(
-            [*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+            [*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME, _CHANNELZ_NAME], self._server
         )
 
     async def __aenter__(self) -> Self:

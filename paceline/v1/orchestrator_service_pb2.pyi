@@ -733,6 +733,7 @@ class GenerationStarted(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     ROLLBACK_TOKEN_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Name of the session, unique for all time."""
     num_prompt_tokens: _builtins.int
@@ -747,6 +748,8 @@ class GenerationStarted(_message.Message):
     """
     rollback_token: _builtins.str
     """Names the committed point at `position`."""
+    trace_id: _builtins.str
+    """The trace of the request, 32 hex digits, as logs name it; the caller's own, if it sent a `traceparent` header."""
     def __init__(
         self,
         *,
@@ -756,10 +759,11 @@ class GenerationStarted(_message.Message):
         seed: _builtins.int = ...,
         position: _builtins.int = ...,
         rollback_token: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "num_prompt_tokens", b"num_prompt_tokens", "position", b"position", "rollback_token", b"rollback_token", "seed", b"seed", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "num_prompt_tokens", b"num_prompt_tokens", "position", b"position", "rollback_token", b"rollback_token", "seed", b"seed", "session_id", b"session_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from paceline.v1 import sampling_pb2 as paceline_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17paceline/v1/round.proto\x12\x0bpaceline.v1\x1a\x1apaceline/v1/sampling.proto\"\xb5\x01\n\x0cSessionPoint\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08position\x18\x03 \x01(\r\x12\x15\n\rprefix_digest\x18\x04 \x01(\x0c\x12\x15\n\rcommitted_ids\x18\x05 \x03(\r\x12\x31\n\x08sampling\x18\x06 \x01(\x0b\x32\x1f.paceline.v1.SamplingParameters\x12\x0f\n\x07\x66ork_of\x18\x07 \x01(\t\"}\n\x08Progress\x12\x11\n\tnum_steps\x18\x01 \x01(\x04\x12\x17\n\x0flongest_step_ns\x18\x02 \x01(\x04\x12\x13\n\x0bnum_waiting\x18\x03 \x01(\r\x12\x1c\n\x14num_available_blocks\x18\x04 \x01(\r\x12\x12\n\nnum_blocks\x18\x05 \x01(\r\"\xe3\x03\n\x12SamplingParameters\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05min_p\x18\x05 \x01(\x01\x12\x1f\n\x12repetition_penalty\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x10presence_penalty\x18\x07 \x01(\x01\x12\x19\n\x11\x66requency_penalty\x18\x08 \x01(\x01\x12*\n\nlogit_bias\x18\t \x03(\x0b\x32\x16.paceline.v1.LogitBias\x12\x12\n\nmin_tokens\x18\n \x01(\r\x12\x0f\n\x07\x65nd_ids\x18\x0b \x03(\r\x12\x19\n\x11num_prompt_tokens\x18\x0c \x01(\r\x12\x19\n\x0cnum_logprobs\x18\r \x01(\rH\x03\x88\x01\x01\x12/\n\x0cverification\x18\x0e \x01(\x0e\x32\x19.paceline.v1.Verification\x12)\n\tstructure\x18\x0f \x01(\x0b\x32\x16.paceline.v1.StructureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x0f\n\r_num_logprobs\"%\n\tLogitBias\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04\x62ias\x18\x02 \x01(\x01\"\xa5\x01\n\nRoundError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x37\n\x08metadata\x18\x04 \x03(\x0b\x32%.paceline.v1.RoundError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\x0bRoundTiming\x12\x10\n\x08queue_ns\x18\x01 \x01(\x04\x12\x12\n\ncompute_ns\x18\x02 \x01(\x04\x12\x11\n\tnum_steps\x18\x03 \x01(\r\x12\x12\n\nbatch_rows\x18\x04 \x01(\r\x12\x19\n\x11num_cached_tokens\x18\x05 \x01(\r\x12\x16\n\x0e\x62\x61tch_sessions\x18\x06 \x01(\r\"3\n\x0eSessionRelease\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17paceline/v1/round.proto\x12\x0bpaceline.v1\x1a\x1apaceline/v1/sampling.proto\"\xdf\x01\n\x0cSessionPoint\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08position\x18\x03 \x01(\r\x12\x15\n\rprefix_digest\x18\x04 \x01(\x0c\x12\x15\n\rcommitted_ids\x18\x05 \x03(\r\x12\x31\n\x08sampling\x18\x06 \x01(\x0b\x32\x1f.paceline.v1.SamplingParameters\x12\x0f\n\x07\x66ork_of\x18\x07 \x01(\t\x12(\n\x05trace\x18\x08 \x01(\x0b\x32\x19.paceline.v1.TraceContext\"1\n\x0cTraceContext\x12\x10\n\x08trace_id\x18\x01 \x01(\x0c\x12\x0f\n\x07span_id\x18\x02 \x01(\x0c\"\x92\x01\n\x08Progress\x12\x11\n\tnum_steps\x18\x01 \x01(\x04\x12\x17\n\x0flongest_step_ns\x18\x02 \x01(\x04\x12\x13\n\x0bnum_waiting\x18\x03 \x01(\r\x12\x1c\n\x14num_available_blocks\x18\x04 \x01(\r\x12\x12\n\nnum_blocks\x18\x05 \x01(\r\x12\x13\n\x0bnum_running\x18\x06 \x01(\r\"\xe3\x03\n\x12SamplingParameters\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05min_p\x18\x05 \x01(\x01\x12\x1f\n\x12repetition_penalty\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x10presence_penalty\x18\x07 \x01(\x01\x12\x19\n\x11\x66requency_penalty\x18\x08 \x01(\x01\x12*\n\nlogit_bias\x18\t \x03(\x0b\x32\x16.paceline.v1.LogitBias\x12\x12\n\nmin_tokens\x18\n \x01(\r\x12\x0f\n\x07\x65nd_ids\x18\x0b \x03(\r\x12\x19\n\x11num_prompt_tokens\x18\x0c \x01(\r\x12\x19\n\x0cnum_logprobs\x18\r \x01(\rH\x03\x88\x01\x01\x12/\n\x0cverification\x18\x0e \x01(\x0e\x32\x19.paceline.v1.Verification\x12)\n\tstructure\x18\x0f \x01(\x0b\x32\x16.paceline.v1.StructureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x0f\n\r_num_logprobs\"%\n\tLogitBias\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04\x62ias\x18\x02 \x01(\x01\"\xa5\x01\n\nRoundError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x37\n\x08metadata\x18\x04 \x03(\x0b\x32%.paceline.v1.RoundError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\x0bRoundTiming\x12\x10\n\x08queue_ns\x18\x01 \x01(\x04\x12\x12\n\ncompute_ns\x18\x02 \x01(\x04\x12\x11\n\tnum_steps\x18\x03 \x01(\r\x12\x12\n\nbatch_rows\x18\x04 \x01(\r\x12\x19\n\x11num_cached_tokens\x18\x05 \x01(\r\x12\x16\n\x0e\x62\x61tch_sessions\x18\x06 \x01(\r\"3\n\x0eSessionRelease\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUNDERROR_METADATAENTRY']._loaded_options = None
   _globals['_ROUNDERROR_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_SESSIONPOINT']._serialized_start=69
-  _globals['_SESSIONPOINT']._serialized_end=250
-  _globals['_PROGRESS']._serialized_start=252
-  _globals['_PROGRESS']._serialized_end=377
-  _globals['_SAMPLINGPARAMETERS']._serialized_start=380
-  _globals['_SAMPLINGPARAMETERS']._serialized_end=863
-  _globals['_LOGITBIAS']._serialized_start=865
-  _globals['_LOGITBIAS']._serialized_end=902
-  _globals['_ROUNDERROR']._serialized_start=905
-  _globals['_ROUNDERROR']._serialized_end=1070
-  _globals['_ROUNDERROR_METADATAENTRY']._serialized_start=1023
-  _globals['_ROUNDERROR_METADATAENTRY']._serialized_end=1070
-  _globals['_ROUNDTIMING']._serialized_start=1073
-  _globals['_ROUNDTIMING']._serialized_end=1214
-  _globals['_SESSIONRELEASE']._serialized_start=1216
-  _globals['_SESSIONRELEASE']._serialized_end=1267
+  _globals['_SESSIONPOINT']._serialized_end=292
+  _globals['_TRACECONTEXT']._serialized_start=294
+  _globals['_TRACECONTEXT']._serialized_end=343
+  _globals['_PROGRESS']._serialized_start=346
+  _globals['_PROGRESS']._serialized_end=492
+  _globals['_SAMPLINGPARAMETERS']._serialized_start=495
+  _globals['_SAMPLINGPARAMETERS']._serialized_end=978
+  _globals['_LOGITBIAS']._serialized_start=980
+  _globals['_LOGITBIAS']._serialized_end=1017
+  _globals['_ROUNDERROR']._serialized_start=1020
+  _globals['_ROUNDERROR']._serialized_end=1185
+  _globals['_ROUNDERROR_METADATAENTRY']._serialized_start=1138
+  _globals['_ROUNDERROR_METADATAENTRY']._serialized_end=1185
+  _globals['_ROUNDTIMING']._serialized_start=1188
+  _globals['_ROUNDTIMING']._serialized_end=1329
+  _globals['_SESSIONRELEASE']._serialized_start=1331
+  _globals['_SESSIONRELEASE']._serialized_end=1382
 # @@protoc_insertion_point(module_scope)

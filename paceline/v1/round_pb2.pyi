@@ -41,6 +41,7 @@ class SessionPoint(_message.Message):
     COMMITTED_IDS_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     FORK_OF_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session, at most 64 bytes."""
     epoch: _builtins.int
@@ -64,6 +65,10 @@ class SessionPoint(_message.Message):
         "as before", and greedy decoding where nothing was set before.
         """
 
+    @_builtins.property
+    def trace(self) -> Global___TraceContext:
+        """The span that the replica's work on the round is part of. Only set where its trace is recorded."""
+
     def __init__(
         self,
         *,
@@ -74,14 +79,41 @@ class SessionPoint(_message.Message):
         committed_ids: _abc.Iterable[_builtins.int] | None = ...,
         sampling: Global___SamplingParameters | None = ...,
         fork_of: _builtins.str = ...,
+        trace: Global___TraceContext | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sampling", b"sampling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sampling", b"sampling", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_ids", b"committed_ids", "epoch", b"epoch", "fork_of", b"fork_of", "position", b"position", "prefix_digest", b"prefix_digest", "sampling", b"sampling", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_ids", b"committed_ids", "epoch", b"epoch", "fork_of", b"fork_of", "position", b"position", "prefix_digest", b"prefix_digest", "sampling", b"sampling", "session_id", b"session_id", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionPoint: _TypeAlias = SessionPoint  # noqa: Y015
+
+@_typing.final
+class TraceContext(_message.Message):
+    """A span of a trace, in the words of W3C Trace Context."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    SPAN_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.bytes
+    """The trace, 16 bytes."""
+    span_id: _builtins.bytes
+    """The span, 8 bytes."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.bytes = ...,
+        span_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["span_id", b"span_id", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceContext: _TypeAlias = TraceContext  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):
@@ -97,6 +129,7 @@ class Progress(_message.Message):
     NUM_WAITING_FIELD_NUMBER: _builtins.int
     NUM_AVAILABLE_BLOCKS_FIELD_NUMBER: _builtins.int
     NUM_BLOCKS_FIELD_NUMBER: _builtins.int
+    NUM_RUNNING_FIELD_NUMBER: _builtins.int
     num_steps: _builtins.int
     """Forward passes that the engine has run since its start."""
     longest_step_ns: _builtins.int
@@ -107,6 +140,8 @@ class Progress(_message.Message):
     """Blocks of the KV cache that could be handed out now, content that may be found again included."""
     num_blocks: _builtins.int
     """Blocks of the KV cache in all."""
+    num_running: _builtins.int
+    """Works that the engine computes."""
     def __init__(
         self,
         *,
@@ -115,10 +150,11 @@ class Progress(_message.Message):
         num_waiting: _builtins.int = ...,
         num_available_blocks: _builtins.int = ...,
         num_blocks: _builtins.int = ...,
+        num_running: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["longest_step_ns", b"longest_step_ns", "num_available_blocks", b"num_available_blocks", "num_blocks", b"num_blocks", "num_steps", b"num_steps", "num_waiting", b"num_waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["longest_step_ns", b"longest_step_ns", "num_available_blocks", b"num_available_blocks", "num_blocks", b"num_blocks", "num_running", b"num_running", "num_steps", b"num_steps", "num_waiting", b"num_waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,6 +16,7 @@ from orchestrator.program import (
     pools,
     session_service,
     share_key,
+    status_service,
     store_settings,
     surround,
     upkeep,
@@ -95,9 +96,12 @@ async def orchestrating(
         await share_key(surroundings)
         await stack.enter_async_context(upkeep(surroundings))
         servicer = OrchestratorServicer(surroundings, TOKENIZER, draining, closings)
-        server = await stack.enter_async_context(
-            PatientServer(config, [orchestrator_service(servicer), session_service(store)], draining)
-        )
+        services_here = [
+            orchestrator_service(servicer),
+            session_service(store),
+            status_service(surroundings, draining),
+        ]
+        server = await stack.enter_async_context(PatientServer(config, services_here, draining))
         address = f"127.0.0.1:{server.port}"
         client = await stack.enter_async_context(connect(address))
         await until(lambda: len(draft_pool.descriptions) + draft_pool.num_refused >= len(drafts))

@@ -14,7 +14,7 @@ from paceline.engine.errors import (
     SequenceClosedError,
     WorkAbandonedError,
 )
-from paceline.engine.progress import EngineProgress
+from paceline.engine.progress import CacheUsage, EngineProgress
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work, WorkHandle, WorkResult, WorkTiming
 from paceline.errors import PacelineError
@@ -81,6 +81,9 @@ class FakeEngine:
 
     def progress(self) -> EngineProgress:
         return EngineProgress(self.num_steps, 5, len(self.handles), 7, 7)
+
+    def usage(self) -> CacheUsage:
+        return CacheUsage(7, self._pool.num_free, self._pool.num_idle, self._pool.num_used, 4)
 
     def close_sequence(self, sequence: Sequence) -> None:
         with self._changed:

@@ -12,8 +12,11 @@ from paceline.rounds import prefix_digest
 from paceline.serving.config import ModelServiceConfig
 from paceline.serving.model_host import HostedModel
 from paceline.serving.replica import Replica
+from paceline.serving.round_watch import RoundWatch
 from paceline.serving.server import Service, ServiceServer
 from paceline.serving.session_host import SessionHost
+from paceline.telemetry.metrics import Metrics
+from paceline.telemetry.setup import Telemetry
 from paceline.v1 import round_pb2
 from tests.paceline.engine.capture import settle
 from tests.paceline.serving.fake_engine import FakeEngine
@@ -28,7 +31,7 @@ class Rig(NamedTuple):
 
 @asynccontextmanager
 async def model_service(
-    make_service: Callable[[SessionHost[Any], Replica], Service],
+    make_service: Callable[[SessionHost[Any], Replica, RoundWatch], Service],
     session_type: Any,
     engine: Engine | None = None,
     **options: Any,
@@ -37,7 +40,7 @@ async def model_service(
     config = ModelServiceConfig(listen="127.0.0.1:0", model="fake", replica_id="replica-0", **options)
     draining = asyncio.Event()
     host: SessionHost[Any] = SessionHost(session_type, config, draining)
-    service = make_service(host, Replica(config.replica_id))
+    service = make_service(host, Replica(config.replica_id), RoundWatch("fake", Telemetry(Metrics())))
     served = engine or FakeEngine()
     try:
         async with (

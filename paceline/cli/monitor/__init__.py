@@ -1,0 +1,1 @@
+"""What `paceline top` asks, works out and draws."""
