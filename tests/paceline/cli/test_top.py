@@ -40,7 +40,7 @@ class TestOnce:
 
     async def test_columns_are_those_of_the_environment(self, tmp_path: Path, address: str) -> None:
         ended = await run(tmp_path, "top", "--once", "--interval", "0.2", "--address", address, COLUMNS="150")
-        assert "10.0.0.3:7001" in ended.stdout
+        assert "node-0-3:7001" in ended.stdout
 
     async def test_json_is_one_object_with_rates_from_two_looks(self, tmp_path: Path, address: str) -> None:
         ended = await run(tmp_path, "top", "--once", "--json", "--interval", "0.2", "--address", address)
@@ -122,9 +122,9 @@ class TestTerminal:
     async def test_another_size_is_drawn_at_once(self, tmp_path: Path, address: str) -> None:
         async with Terminal.running(tmp_path, address, "--interval", "60") as terminal:
             await terminal.until("target-0")
-            assert "10.0.0.3:7001" not in terminal.shown
+            assert "node-0-3:7001" not in terminal.shown
             terminal.resize(40, 150)
-            await terminal.until("10.0.0.3:7001")
+            await terminal.until("node-0-3:7001")
 
     async def test_an_orchestrator_that_is_gone_is_looked_for_on(
         self, tmp_path: Path, free_port: int

@@ -62,7 +62,7 @@ def gone(replica_id: str, address: str, reason: str = "CONNECTION_LOST") -> Repl
 
 
 def status(number: int = 0, **fields: object) -> OrchestratorStatus:
-    pair = PairStatus("10.0.0.5:7002", (0.84, 0.78, 0.71, 0.66, 0.6), is_ahead_on=True)
+    pair = PairStatus("node-0-5:7002", (0.84, 0.78, 0.71, 0.66, 0.6), is_ahead_on=True)
     whole = OrchestratorStatus(
         f"orchestrator-{number}-1f2e3d4c",
         "0.1.0",
@@ -72,10 +72,10 @@ def status(number: int = 0, **fields: object) -> OrchestratorStatus:
         redis_seconds=0.0004,
         totals=TOTALS,
         targets=(
-            TargetStatus(replica("target-0", "10.0.0.3:7001"), 0.0421, (pair,)),
-            TargetStatus(gone("target-1", "10.0.0.4:7001"), None, ()),
+            TargetStatus(replica("target-0", "node-0-3:7001"), 0.0421, (pair,)),
+            TargetStatus(gone("target-1", "node-0-4:7001"), None, ()),
         ),
-        drafts=(DraftStatus(replica("draft-0", "10.0.0.5:7002", SMALL), 0.0082),),
+        drafts=(DraftStatus(replica("draft-0", "node-0-5:7002", SMALL), 0.0082),),
     )
     return replace(whole, **fields)  # pyright: ignore[reportArgumentType]
 
@@ -99,11 +99,11 @@ def session(number: int, num_tokens: int = 100, lease_seconds: float | None = 8.
     )
 
 
-def answer(one: OrchestratorStatus, address: str = "10.0.0.2:7000") -> OrchestratorAnswer:
+def answer(one: OrchestratorStatus, address: str = "node-0-2:7000") -> OrchestratorAnswer:
     return OrchestratorAnswer(address, one)
 
 
-def silent(address: str = "10.0.0.9:7000") -> OrchestratorAnswer:
+def silent(address: str = "node-0-9:7000") -> OrchestratorAnswer:
     return OrchestratorAnswer(address, None, "nobody answers there")
 
 

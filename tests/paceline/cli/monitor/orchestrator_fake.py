@@ -33,7 +33,7 @@ class FakeOrchestrator(pb_grpc.StatusServiceServicer, session_pb_grpc.SessionSer
         await self.answers.wait()
         self.num_looks += 1
         target = pb.ReplicaStatus(
-            address="10.0.0.3:7001",
+            address="node-0-3:7001",
             replica_id="target-0",
             state=pb.REPLICA_STATE_READY,
             num_sessions=1,

@@ -36,14 +36,16 @@ def drawn(view: View, width: int = 80, height: int | None = None) -> str:
 def large_view() -> View:
     """More of everything than fits."""
     targets = tuple(
-        TargetStatus(replica(f"target-{number}", f"10.0.1.{number}:7001"), 0.04, ())
+        TargetStatus(replica(f"target-{number}", f"198.51.100.{number}:7001"), 0.04, ())
         for number in reversed(range(40))
     )
     drafts = tuple(
-        DraftStatus(replica(f"draft-{number}", f"10.0.2.{number}:7002", SMALL), 0.01) for number in range(30)
+        DraftStatus(replica(f"draft-{number}", f"203.0.113.{number}:7002", SMALL), 0.01)
+        for number in range(30)
     )
     answers = [
-        answer(status(number, targets=targets, drafts=drafts), f"10.0.0.{number}:7000") for number in range(6)
+        answer(status(number, targets=targets, drafts=drafts), f"192.0.2.{number}:7000")
+        for number in range(6)
     ]
     sessions = tuple(session(number) for number in range(90))
     return view_of(history(poll(100.0, *answers, silent(), sessions=sessions)))
@@ -78,7 +80,7 @@ def test_the_whole_frame_at_80_columns() -> None:
 
 def test_a_wide_terminal_shows_addresses_places_and_whether_drafts_go_ahead() -> None:
     text = drawn(view_of(busy_history()), 140)
-    assert "10.0.0.3:7001" in text
+    assert "node-0-3:7001" in text
     assert "84% 78% 71% 66%" in text
     assert "0.40" in text
     assert " on" in text
@@ -93,8 +95,8 @@ def test_what_does_not_fit_is_counted() -> None:
 
 
 def test_an_orchestrator_that_is_gone_is_shown_beside_the_others() -> None:
-    text = drawn(view_of(history(poll(100.0, silent("10.0.0.9:7000"), answer(status())))))
-    assert "10.0.0.9:7000  nobody answers there" in text
+    text = drawn(view_of(history(poll(100.0, silent("node-0-9:7000"), answer(status())))))
+    assert "node-0-9:7000  nobody answers there" in text
     assert "target-0           ready" in text
 
 
@@ -114,7 +116,7 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 def test_what_an_engine_said_long_ago_is_not_shown() -> None:
-    stale = replica("target-0", "10.0.0.3:7001", engine=engine(age_seconds=60.0))
+    stale = replica("target-0", "node-0-3:7001", engine=engine(age_seconds=60.0))
     shown = view_of(history(poll(100.0, answer(status(targets=(TargetStatus(stale, None, ()),)))))).targets[0]
     assert shown.engine is None
 
@@ -141,7 +143,7 @@ def test_sessions_that_nobody_serves_come_first() -> None:
 
 def test_a_replica_is_as_bad_as_any_orchestrator_sees_it() -> None:
     here, there = status(0), status(1)
-    there = replace(there, targets=(TargetStatus(gone("target-0", "10.0.0.3:7001"), None, ()),))
+    there = replace(there, targets=(TargetStatus(gone("target-0", "node-0-3:7001"), None, ()),))
     view = view_of(history(poll(100.0, answer(here, "a:1"), answer(there, "b:1"))))
     row = view.targets[0]
     assert (row.state, row.reason, row.num_agreeing, row.num_views) == (
@@ -170,8 +172,8 @@ def test_replicas_are_in_the_order_of_their_numbers() -> None:
 
 def test_sessions_of_all_orchestrators_are_added_up_and_acceptance_is_a_mean() -> None:
     def seen(number: int, *pairs: PairStatus):
-        target = TargetStatus(replica("target-0", "10.0.0.3:7001", num_sessions=3), 0.04, pairs)
-        return answer(status(number, targets=(target,)), f"10.0.0.{number}:7000")
+        target = TargetStatus(replica("target-0", "node-0-3:7001", num_sessions=3), 0.04, pairs)
+        return answer(status(number, targets=(target,)), f"192.0.2.{number}:7000")
 
     view = view_of(
         history(
@@ -194,14 +196,14 @@ def test_sessions_of_all_orchestrators_are_added_up_and_acceptance_is_a_mean() -
 
 def test_prompt_lookup_stands_in_where_no_draft_was_judged() -> None:
     lookup = PairStatus("prompt_lookup", (0.3,), is_ahead_on=False)
-    targets = (TargetStatus(replica("target-0", "10.0.0.3:7001"), 0.04, (lookup,)),)
+    targets = (TargetStatus(replica("target-0", "node-0-3:7001"), 0.04, (lookup,)),)
     row = view_of(history(poll(100.0, answer(status(targets=targets))))).targets[0]
     assert (row.acceptance, row.num_partners) == ((0.3,), 0)
 
 
 BUSY = """\
 paceline  qwen2.5-coder-1.5b-instruct int8 on CPU  drafts by qwen2.5-coder-0.5b…
-10.0.0.2:7000  4 sessions  Redis 0.40 ms  up 2 h 5 min  orchestrator-0-1f2e3d4c…
+node-0-2:7000  4 sessions  Redis 0.40 ms  up 2 h 5 min  orchestrator-0-1f2e3d4c…
 
 tokens/s     40.0  ████████  12.0 rounds/s  3.33 tokens a round  speed-up 1.75
 accepted  70% of draft tokens  ahead hits -  rounds by model 100%

@@ -22,7 +22,7 @@ from tests.paceline.cli.monitor.cases import (
 
 
 def with_engine(age_seconds: float, num_steps: int):
-    target = replica("target-0", "10.0.0.3:7001", engine=engine(num_steps, age_seconds))
+    target = replica("target-0", "node-0-3:7001", engine=engine(num_steps, age_seconds))
     return answer(status(targets=(TargetStatus(target, None, ()),), drafts=()))
 
 
@@ -95,18 +95,18 @@ def test_what_was_done_while_an_orchestrator_did_not_answer_is_not_lost() -> Non
 
 def test_passes_are_counted_between_signs_of_life() -> None:
     made = history(poll(100.0, with_engine(0.2, 1000)), poll(101.0, with_engine(0.1, 1022)))
-    assert made.passes_per_second("10.0.0.3:7001") == pytest.approx(20.0)
+    assert made.passes_per_second("node-0-3:7001") == pytest.approx(20.0)
     assert made.passes_per_second("nobody") is None
 
 
 def test_an_engine_that_stands_still_runs_no_passes() -> None:
     made = history(*(poll(100.0 + second, with_engine(0.1, 1000)) for second in range(3)))
-    assert made.passes_per_second("10.0.0.3:7001") == 0.0
+    assert made.passes_per_second("node-0-3:7001") == 0.0
 
 
 def test_an_engine_that_says_nothing_has_no_rate() -> None:
     made = history(*(poll(100.0 + second, with_engine(0.1 + second, 1000)) for second in range(10)))
-    assert made.passes_per_second("10.0.0.3:7001") is None
+    assert made.passes_per_second("node-0-3:7001") is None
 
 
 def test_a_process_that_takes_the_place_of_another_is_counted_anew() -> None:
@@ -115,7 +115,7 @@ def test_a_process_that_takes_the_place_of_another_is_counted_anew() -> None:
         poll(101.0, with_engine(0.1, 10)),
         poll(102.0, with_engine(0.1, 40)),
     )
-    assert made.passes_per_second("10.0.0.3:7001") == pytest.approx(30.0)
+    assert made.passes_per_second("node-0-3:7001") == pytest.approx(30.0)
 
 
 def test_sessions_have_rates_once_they_were_listed_twice() -> None:
