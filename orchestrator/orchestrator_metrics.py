@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from orchestrator.draft_length import Reason
 from orchestrator.finished_round import FinishedRound
 from orchestrator.pool import DraftPool, TargetPool
 from paceline.client.generation import FinishReason, GenerationSummary
@@ -9,6 +10,7 @@ from paceline.client.orchestrator_totals import OrchestratorTotals
 from paceline.telemetry import catalogue
 from paceline.telemetry.metrics import Counter, Family, Labels, Metrics
 
+_PAYS = Reason.PAYS.lower()
 _FINISH_REASONS = {reason.lower() for reason in FinishReason}
 
 
@@ -63,7 +65,7 @@ class OrchestratorMetrics:
         """Return what has been counted since the start."""
         ended = _values(self._finished)
         finished = {reason: num for reason, num in ended.items() if reason in _FINISH_REASONS}
-        speedups = [one for _, one in self._speedup.series()]
+        speedups = {reason: (sum(one.counts), one.sum) for (reason,), one in self._speedup.series()}
         return OrchestratorTotals(
             self.num_running + sum(ended.values()),
             finished,
@@ -77,8 +79,9 @@ class OrchestratorMetrics:
             _values(self._degraded),
             _values(self._failovers),
             {part: one.sum for (part,), one in self._part_seconds.series()},
-            sum(sum(one.counts) for one in speedups),
-            sum(one.sum for one in speedups),
+            sum(num for num, _ in speedups.values()),
+            # A generation that chose no draft tokens was as fast as the target alone, whatever they would have done.
+            sum(total if reason == _PAYS else num for reason, (num, total) in speedups.items()),
         )
 
     def note_round(self, round_: FinishedRound) -> None:

@@ -178,9 +178,8 @@ class Replica(Generic[Request, Answer]):
                     wait_seconds = self._settings.first_seconds
             except grpc.aio.AioRpcError as error:
                 reason, message, _ = error_reason(error)
-                self._absence = Standing(
-                    ReplicaState.GONE, self._loss.reason if reason == "UNAVAILABLE" else reason
-                )
+                is_nobody_there = reason in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}  # gRPC's own words
+                self._absence = Standing(ReplicaState.GONE, self._loss.reason if is_nobody_there else reason)
                 _log.debug("replica_not_ready", address=self.address, reason=reason, message=message)
             except PacelineError as error:
                 self._absence = Standing(ReplicaState.REFUSED, error.reason)

@@ -327,8 +327,8 @@ class OrchestratorTotals(_message.Message):
     num_accepted_tokens: _builtins.int
     """Draft tokens that they have accepted."""
     num_speedup_estimates: _builtins.int
-    """Estimates of how many times as many tokens a second drafts brought as the target alone would have: one at the end
-    of each generation that chose its draft lengths and could tell.
+    """Estimates of how many times as many tokens a second there were as the target alone would have brought: one at the
+    end of each generation that chose its draft lengths and could tell, 1 where it chose to have no draft tokens.
     """
     speedup_sum: _builtins.float
     """Their sum, so that the mean is `speedup_sum` / `num_speedup_estimates`."""

@@ -186,6 +186,20 @@ async def test_a_target_that_never_was_there_and_one_that_is_lost_are_gone(redis
         assert (never.address, never.heard_seconds) == ("127.0.0.1:1", None)
 
 
+async def test_a_target_that_hangs_is_gone_because_it_was_silent(redis):
+    hanging, other = target(0, progress_seconds=0.05), target(1)
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 3:
+            hanging.replica.runs.clear()
+
+    hanging.replica.fault = fault
+    async with watched(redis.url, hanging, other, replica_silence_seconds=0.3) as (rig, client):
+        await rig.client.complete(ids_request(PROMPT, 30, speculation=OFF))
+        assert (await states(client))[0] == ("target-0", ReplicaState.GONE, "SILENT")
+        hanging.replica.runs.set()
+
+
 async def test_a_draft_with_another_vocabulary_is_refused(redis):
     other = draft()
     other.replica.vocabulary_sha256 = "other"

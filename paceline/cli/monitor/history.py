@@ -68,11 +68,11 @@ class History:
 
     def passes_per_second(self, address: str) -> float | None:
         """Return how many passes a replica ran lately; None where it has not said so."""
-        heard, now = self._heard.get(address, ()), self.polls[-1].at
-        recent = [one for one in heard if one.at >= now - _PASS_SECONDS]
-        if len(recent) < 2:
+        heard, since = list(self._heard.get(address, ())), self.polls[-1].at - _PASS_SECONDS
+        if len(heard) < 2 or heard[-1].at < since:
             return None
-        return (recent[-1].num_steps - recent[0].num_steps) / (recent[-1].at - recent[0].at)
+        earlier = next((one for one in reversed(heard[:-1]) if one.at <= since), heard[0])
+        return (heard[-1].num_steps - earlier.num_steps) / (heard[-1].at - earlier.at)
 
     def session_rates(self) -> Mapping[str, float]:
         """Return the tokens a second of sessions that were listed twice."""

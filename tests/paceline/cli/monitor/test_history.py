@@ -99,6 +99,11 @@ def test_passes_are_counted_between_signs_of_life() -> None:
     assert made.passes_per_second("nobody") is None
 
 
+def test_two_looks_far_apart_are_enough_to_count_passes() -> None:
+    made = history(poll(100.0, with_engine(0.2, 1000)), poll(130.0, with_engine(0.2, 1600)))
+    assert made.passes_per_second("node-0-3:7001") == pytest.approx(20.0)
+
+
 def test_an_engine_that_stands_still_runs_no_passes() -> None:
     made = history(*(poll(100.0 + second, with_engine(0.1, 1000)) for second in range(3)))
     assert made.passes_per_second("node-0-3:7001") == 0.0
