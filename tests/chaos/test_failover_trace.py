@@ -148,6 +148,8 @@ def check_sums(trace: Trace) -> None:
         assert all(seconds >= 0 for name, seconds in parts.items() if name != "orchestrator"), parts
         assert parts["orchestrator"] > -1e-6
         for child in trace.children(one):
+            if child.service != OF_ORCHESTRATORS:
+                continue  # a draft that fills its cache beside the round
             assert one.started_ns <= child.started_ns <= child.ended_ns <= one.ended_ns
         verify = trace.only(one, "paceline.verify")
         of_target = ("target_queue", "target_compute", "target_network", "failover")
@@ -185,21 +187,26 @@ def check_failover(trace: Trace, finished: Mapping[str, object]) -> None:
     )
 
 
-def check_passes(receiver: OtlpReceiver, trace: Trace) -> None:
-    """Each round of a replica is linked from the forward passes that served it, and from no more."""
+async def check_passes(receiver: OtlpReceiver, trace: Trace) -> None:
+    """Each round of a target is linked from the forward passes that served it; the killed one took its last with it."""
+    [moved] = [one for one in trace.named("paceline.round") if "paceline.failover" in one.events]
+    after = [one for one in trace.named("paceline.target.round") if one.started_ns > moved.ended_ns]
+    assert after
+    while not all(  # noqa: ASYNC110, a replica's passes come a little after its rounds
+        num_links(receiver)[one.span_id] == one.attributes["paceline.num_passes"] for one in after
+    ):
+        await asyncio.sleep(0.1)
+
+
+def num_links(receiver: OtlpReceiver) -> Mapping[str, int]:
+    """How many forward passes are linked to each span."""
     links: dict[str, int] = defaultdict(int)
-    for span in receiver.spans:
+    for span in list(receiver.spans):
         if span.name == "paceline.forward_pass":
             assert span.parent_id == ""
             for linked in span.links:
                 links[linked] += 1
-    linked_rounds = [
-        one for one in trace.named("paceline.target.round") if one.attributes["paceline.num_passes"]
-    ]
-    assert linked_rounds
-    assert sum(links[one.span_id] == one.attributes["paceline.num_passes"] for one in linked_rounds) >= (
-        len(linked_rounds) - 2
-    ), "the killed target may have kept those of its last moments"
+    return links
 
 
 async def provoke_the_rest(cluster: ChaosCluster) -> None:
@@ -257,6 +264,6 @@ async def test_a_collector_sees_the_whole_of_a_failover(
         check_tree(trace, started["session_id"], num_rounds)
         check_sums(trace)
         check_failover(trace, finished)
-        check_passes(receiver, trace)
+        await check_passes(receiver, trace)
         await provoke_the_rest(cluster)
         await check_metrics(receiver)
