@@ -31,7 +31,7 @@ from orchestrator.rounds import RoundTiming
 from paceline.cli.benchmark.machine import this_machine, versions
 from paceline.cli.cluster_options import ModelOptions, assign_cores, set_up_models
 from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
-from paceline.client.generation import GenerationRequest, RawPrompt
+from paceline.client.generation import GenerationRequest, RawPrompt, TokenOrigin
 from paceline.client.orchestrator import connect
 from paceline.local.cluster import LocalCluster
 from paceline.local.plan import ClusterConfig
@@ -56,6 +56,7 @@ _ROUND = FinishedRound(
     num_drafted=5,
     num_accepted=3,
     num_tokens=4,
+    own_origin=TokenOrigin.RECOVERED,
     num_ahead=2,
     num_dropped=1,
     ahead_outcome="missed",

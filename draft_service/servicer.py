@@ -84,7 +84,7 @@ class DraftServicer(draft_service_pb2_grpc.DraftServiceServicer):
             self._watch.failed(received, result.error.reason)
         else:
             result.proposal.CopyFrom(_proposal_message(timed))
-            self._watch.answered(received, timed.timing, timed.waited_ns, _attributes(timed))
+            self._watch.answered(received, timed.timing, timed.waited_ns, lambda: _attributes(timed))
         return result
 
     async def _proposed(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from orchestrator.measurements import split_time
 from orchestrator.rounds import RoundTiming
+from paceline.client.generation import TokenOrigin
 
 
 class RoundTimes(NamedTuple):
@@ -42,6 +43,7 @@ class FinishedRound(NamedTuple):
         num_drafted: Those that the target judged.
         num_accepted: Those that it accepted.
         num_tokens: Ids that the round added to the text.
+        own_origin: What the target's own ids among them are.
         num_ahead: Draft tokens that were there before they were asked for.
         num_dropped: Tokens that were drafted ahead in vain.
         ahead_outcome: What had become of drafting ahead; empty where no draft told.
@@ -62,6 +64,7 @@ class FinishedRound(NamedTuple):
     num_drafted: int
     num_accepted: int
     num_tokens: int
+    own_origin: TokenOrigin
     num_ahead: int
     num_dropped: int
     ahead_outcome: str

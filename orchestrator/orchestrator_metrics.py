@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.draft_length import Reason
 from orchestrator.finished_round import FinishedRound
 from orchestrator.pool import DraftPool, TargetPool
-from paceline.client.generation import FinishReason, GenerationSummary
+from paceline.client.generation import FinishReason, GenerationSummary, TokenOrigin
 from paceline.client.orchestrator_totals import OrchestratorTotals
 from paceline.telemetry import catalogue
 from paceline.telemetry.metrics import Counter, Family, Labels, Metrics
@@ -67,21 +67,23 @@ class OrchestratorMetrics:
         finished = {reason: num for reason, num in ended.items() if reason in _FINISH_REASONS}
         speedups = {reason: (sum(one.counts), one.sum) for (reason,), one in self._speedup.series()}
         return OrchestratorTotals(
-            self.num_running + sum(ended.values()),
-            finished,
-            {reason: num for reason, num in ended.items() if reason not in finished},
-            self._prompt_tokens.value,
-            _values(self._generation_tokens),
-            {drafter: sum(one.counts) for (drafter,), one in self._round_seconds.series()},
-            self._draft_tokens.value,
-            self._accepted_tokens.value,
-            _values(self._proposals),
-            _values(self._degraded),
-            _values(self._failovers),
-            {part: one.sum for (part,), one in self._part_seconds.series()},
-            sum(num for num, _ in speedups.values()),
+            num_generations=self.num_running + sum(ended.values()),
+            num_finished_generations=finished,
+            num_failed_generations={reason: num for reason, num in ended.items() if reason not in finished},
+            num_prompt_tokens=self._prompt_tokens.value,
+            num_tokens_by_origin=_values(self._generation_tokens),
+            num_rounds_by_drafter={
+                drafter: sum(one.counts) for (drafter,), one in self._round_seconds.series()
+            },
+            num_draft_tokens=self._draft_tokens.value,
+            num_accepted_tokens=self._accepted_tokens.value,
+            num_proposals_by_ahead_outcome=_values(self._proposals),
+            num_degraded_rounds=_values(self._degraded),
+            num_failovers=_values(self._failovers),
+            round_seconds_by_part={part: one.sum for (part,), one in self._part_seconds.series()},
+            num_speedup_estimates=sum(num for num, _ in speedups.values()),
             # A generation that chose no draft tokens was as fast as the target alone, whatever they would have done.
-            sum(total if reason == _PAYS else num for reason, (num, total) in speedups.items()),
+            speedup_sum=sum(total if reason == _PAYS else num for reason, (num, total) in speedups.items()),
         )
 
     def note_round(self, round_: FinishedRound) -> None:
@@ -137,11 +139,10 @@ class OrchestratorMetrics:
     def _note_tokens(self, round_: FinishedRound) -> None:
         num_drafted, num_accepted = round_.num_drafted, round_.num_accepted
         num_kept = min(num_accepted, round_.num_tokens)
-        own_origin = "target" if not num_drafted else "bonus" if num_accepted == num_drafted else "recovered"
-        self._generation_tokens.labelled(own_origin).add(round_.num_tokens - num_kept)
+        self._generation_tokens.labelled(round_.own_origin).add(round_.num_tokens - num_kept)
         if not num_drafted:
             return
-        self._generation_tokens.labelled("accepted").add(num_kept)
+        self._generation_tokens.labelled(TokenOrigin.ACCEPTED).add(num_kept)
         self._drafts.add()
         self._draft_tokens.add(num_drafted)
         self._accepted_tokens.add(num_accepted)

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import structlog
-from opentelemetry.trace import SpanKind
 
 from orchestrator.finished_round import FinishedRound
 from orchestrator.generation_task import GenerationTask
@@ -22,7 +21,7 @@ from paceline.errors import PacelineError
 from paceline.serving.status import INTERNAL_REASON
 from paceline.telemetry.setup import Telemetry
 from paceline.telemetry.trace_context import TraceContext, read_traceparent
-from paceline.telemetry.tracer import Attributes, FinishedSpan, SpanEvent, Tracer
+from paceline.telemetry.tracer import Attributes, FinishedSpan, SpanEvent, SpanKind, Tracer
 
 _TRACEPARENT = "traceparent"
 _CANCELLED = "CANCELLED"

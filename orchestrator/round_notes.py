@@ -93,6 +93,7 @@ class RoundNotes:
             num_drafted=generated.num_draft_ids,
             num_accepted=generated.num_accepted,
             num_tokens=len(generated.ids),
+            own_origin=generated.origin(generated.num_accepted),
             num_ahead=drafted.num_ahead_tokens if drafted is not None else 0,
             num_dropped=drafted.num_dropped_tokens if drafted is not None else 0,
             ahead_outcome=drafted.ahead_outcome if drafted is not None else "",

@@ -74,7 +74,7 @@ class TargetServicer(target_service_pb2_grpc.TargetServiceServicer):
         else:
             result.verdict.CopyFrom(_verdict_message(verified))
             self._watch.answered(
-                received, verified.timing, verified.waited_ns, _attributes(message, verified)
+                received, verified.timing, verified.waited_ns, lambda: _attributes(message, verified)
             )
         return result
 

@@ -2,35 +2,17 @@
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from typing import TypeVar
 
 import grpc.aio
 
 from paceline.client.errors import CallFailedError
 from paceline.client.orchestrator import CHANNEL_OPTIONS
+from paceline.serving.log_levels import LEVEL_OF_MESSAGE, MESSAGE_OF_LEVEL, LogLevel
 from paceline.v1 import log_service_pb2 as pb
 from paceline.v1 import log_service_pb2_grpc as pb_grpc
 
 T = TypeVar("T")
-
-
-class LogLevel(StrEnum):
-    """How severe an event has to be to be logged, the least severe first."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-_MESSAGES = {
-    LogLevel.DEBUG: pb.LOG_LEVEL_DEBUG,
-    LogLevel.INFO: pb.LOG_LEVEL_INFO,
-    LogLevel.WARNING: pb.LOG_LEVEL_WARNING,
-    LogLevel.ERROR: pb.LOG_LEVEL_ERROR,
-}
-_LEVELS = {message: level for level, message in _MESSAGES.items()}
 
 
 class Logs:
@@ -43,13 +25,13 @@ class Logs:
     async def level(self) -> LogLevel:
         """Return the level."""
         response = await self._answered(self._stub.GetLogLevel(pb.GetLogLevelRequest()))
-        return _LEVELS[response.level]
+        return LEVEL_OF_MESSAGE[response.level]
 
     async def set_level(self, level: LogLevel) -> LogLevel:
         """Set the level until the process ends; return the one before."""
-        request = pb.SetLogLevelRequest(level=_MESSAGES[level])
+        request = pb.SetLogLevelRequest(level=MESSAGE_OF_LEVEL[level])
         response = await self._answered(self._stub.SetLogLevel(request))
-        return _LEVELS[response.previous_level]
+        return LEVEL_OF_MESSAGE[response.previous_level]
 
     async def _answered(self, call: Awaitable[T]) -> T:
         try:

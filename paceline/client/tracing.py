@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from paceline.telemetry.trace_context import TraceContext, write_traceparent
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -33,4 +35,5 @@ def traced_call(name: str, **attributes: str | int) -> Iterator[Metadata]:
 def _metadata(context: Any) -> Metadata:
     if not context.is_valid:
         return ()
-    return (("traceparent", f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"),)
+    span = TraceContext(context.trace_id, context.span_id, bool(context.trace_flags.sampled))
+    return (("traceparent", write_traceparent(span)),)

@@ -22,7 +22,7 @@ from paceline.engine.errors import (
     SelfTestError,
     SequenceClosedError,
 )
-from paceline.engine.eviction import eviction_order
+from paceline.engine.eviction import eviction_order, is_between_rounds
 from paceline.engine.pass_clock import PassClock
 from paceline.engine.precision import choose_precision
 from paceline.engine.progress import CacheUsage, EngineProgress
@@ -359,7 +359,8 @@ class Engine:
             return
         if not handle.future.set_running_or_notify_cancel():
             return
-        self._count_evictions(plan.evicted)
+        if plan.evicted:
+            self._count_evictions(plan.evicted)
         admitted = carry_out(plan, work, self._pool, self._runner.copy_block)
         sequence.last_step = self._num_steps  # it waits from now on
         if not sequence.is_live:
@@ -369,18 +370,23 @@ class Engine:
         self._tasks.append(Task(handle, admitted))
 
     def _count_evictions(self, evicted: list[Sequence]) -> None:
-        protected_since = monotonic() - self._rules.protect_seconds
-        num_preempted = sum(one.is_live and one.idle_since > protected_since for one in evicted)
+        waiting, protected_since = self._waiting(), self._protected_since()
+        num_preempted = sum(is_between_rounds(one, waiting, protected_since) for one in evicted)
         self._num_preempted += num_preempted
         self._num_evicted_idle += len(evicted) - num_preempted
 
     def _evictable(self, *, may_preempt: bool) -> list[Sequence]:
         """Sequences that may lose their blocks, in order."""
         running = {id(task.sequence) for task in self._tasks}
-        waiting = {id(handle.work.sequence) for handle in self._line}
         idle = [one for key, one in self._sequences.items() if key not in running and one.blocks]
-        protected_since = monotonic() - self._rules.protect_seconds
-        return eviction_order(idle, waiting, protected_since, may_preempt=may_preempt)
+        return eviction_order(idle, self._waiting(), self._protected_since(), may_preempt=may_preempt)
+
+    def _waiting(self) -> set[int]:
+        """Sequences that have a work waiting, by their id()."""
+        return {id(handle.work.sequence) for handle in self._line}
+
+    def _protected_since(self) -> float:
+        return monotonic() - self._rules.protect_seconds
 
     def _step(self) -> None:
         """One forward pass over the rows that are due."""

@@ -17,12 +17,14 @@ def eviction_order(
     Example: idle since 10, 20, 30 and 31, protected since 25, the one of 31 begun before the one of 30: 10, 20, 30, 31.
     """
     order = sorted(idle, key=lambda one: (id(one) in waiting, one.idle_since))
-    is_between_rounds = {
-        id(one): one.is_live and (one.idle_since > protected_since or id(one) in waiting) for one in order
-    }
-    unused = [one for one in order if not is_between_rounds[id(one)]]
+    unused = [one for one in order if not is_between_rounds(one, waiting, protected_since)]
     if not may_preempt:
         return unused
-    between_rounds = [one for one in order if is_between_rounds[id(one)]]
+    between_rounds = [one for one in order if is_between_rounds(one, waiting, protected_since)]
     between_rounds.sort(key=lambda one: (id(one) in waiting, -one.admission))
     return unused + between_rounds
+
+
+def is_between_rounds(one: Sequence, waiting: Set[int], protected_since: float) -> bool:
+    """Return whether a sequence without a running work is a session between two rounds."""
+    return one.is_live and (one.idle_since > protected_since or id(one) in waiting)

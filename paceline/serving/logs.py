@@ -5,13 +5,15 @@ import sys
 
 import structlog
 
+from paceline.serving.log_levels import LogLevel
+
 _LEVELS = logging.getLevelNamesMapping()
 
 
 class _Level:
     """The level of this process."""
 
-    name = "info"
+    now = LogLevel.INFO
 
 
 def configure_logs(program: str, level: str) -> None:
@@ -36,12 +38,12 @@ def configure_logs(program: str, level: str) -> None:
     structlog.contextvars.bind_contextvars(program=program)
 
 
-def log_level() -> str:
+def log_level() -> LogLevel:
     """Return the least severity that is logged."""
-    return _Level.name
+    return _Level.now
 
 
 def set_log_level(level: str) -> None:
-    """Log from another level on: "debug", "info", "warning" or "error"."""
+    """Log from another level on, by its name."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.upper()]))
-    _Level.name = level
+    _Level.now = LogLevel(level)

@@ -1,10 +1,8 @@
 """What a model service tells of its engine and of the rounds that it answers."""
 
 import time
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Mapping, Sized
 from typing import NamedTuple
-
-from opentelemetry.trace import SpanKind
 
 from paceline.engine.task import Pass
 from paceline.engine.work import WorkTiming
@@ -15,7 +13,7 @@ from paceline.telemetry import catalogue
 from paceline.telemetry.metrics import Labels
 from paceline.telemetry.setup import Telemetry
 from paceline.telemetry.trace_context import TraceContext
-from paceline.telemetry.tracer import Attributes, FinishedSpan
+from paceline.telemetry.tracer import Attributes, FinishedSpan, SpanKind
 from paceline.v1 import round_pb2
 
 _OK = "OK"
@@ -78,9 +76,12 @@ class RoundWatch:
         self._pass_traces.flush()
 
     def answered(
-        self, round_: ReceivedRound, timing: WorkTiming, waited_ns: int, attributes: Attributes
+        self, round_: ReceivedRound, timing: WorkTiming, waited_ns: int, attributes: Callable[[], Attributes]
     ) -> None:
-        """Take in a round that went well; `waited_ns` is from its receipt until its work was submitted."""
+        """Take in a round that went well; `waited_ns` is from its receipt until its work was submitted.
+
+        `attributes` says what a span of it has besides; most rounds have none.
+        """
         self._rounds.labelled(_OK).add()
         self._queue_seconds.record((waited_ns + timing.queue_ns) / 1e9)
         self._compute_seconds.record(timing.compute_ns / 1e9)
@@ -88,7 +89,7 @@ class RoundWatch:
             self._queried_tokens.add(len(round_.point.committed_ids))
             self._cached_tokens.add(timing.num_cached_tokens)
         if self._tracer.is_on and (parent := trace_from(round_.point)) is not None:
-            self._trace(round_, parent, timing, waited_ns, attributes)
+            self._trace(round_, parent, timing, waited_ns, attributes())
 
     def failed(self, round_: ReceivedRound, reason: str) -> None:
         """Take in a round that was answered with an error of this reason."""

@@ -362,7 +362,7 @@ KV_EVICTED_SEQUENCES = MetricInfo(
     "paceline.kv_evicted_sequences",
     _COUNTER,
     "{sequence}",
-    "Sequences that lost their cache to others: idle ones (idle), or ones that waited themselves (preempted).",
+    "Sequences that lost their cache to others: idle ones (idle), or sessions between two rounds (preempted).",
     ("kind",),
 )
 

@@ -1,8 +1,9 @@
 """Metrics and spans on their way to an OTLP receiver, in threads beside the service."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from threading import Event, Thread
 from typing import cast
 
@@ -10,14 +11,28 @@ import structlog
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import export as sdk
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import Event as SdkEvent
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import SpanKind as SdkKind
 
 from paceline.telemetry.catalogue import Kind, MetricInfo
 from paceline.telemetry.metrics import HistogramPoint, Metrics, Point, Reading
+from paceline.telemetry.trace_context import TraceContext
+from paceline.telemetry.tracer import FinishedSpan, SpanKind
 
 _SCOPE = InstrumentationScope("paceline")
+_KINDS = {
+    SpanKind.INTERNAL: SdkKind.INTERNAL,
+    SpanKind.SERVER: SdkKind.SERVER,
+    SpanKind.CLIENT: SdkKind.CLIENT,
+}
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+# Between the monotonic clock, by which all of us measure, and the time of day.
+_EPOCH_NS = time.time_ns() - time.monotonic_ns()
 _CUMULATIVE = sdk.AggregationTemporality.CUMULATIVE
 _LAST_EXPORT_SECONDS = 2.0
 _UNKNOWN = cast("float", None)  # the encoder leaves out what is None, as the protocol allows
@@ -25,9 +40,47 @@ _UNKNOWN = cast("float", None)  # the encoder leaves out what is None, as the pr
 _log = structlog.get_logger()
 
 
+def resource_of(program: str, replica_id: str) -> Resource:
+    """Return who we are; what the standard OTEL_ variables say of it comes first."""
+    ours = Resource.create(
+        {
+            "service.name": f"paceline-{program.removesuffix('_service')}",
+            "service.instance.id": replica_id,
+            "service.version": version("paceline"),
+        }
+    )
+    return ours.merge(OTELResourceDetector().detect())
+
+
 def span_processor(endpoint: str | None) -> BatchSpanProcessor:
     """Return what sends spans to an endpoint; the standard OTEL_EXPORTER_OTLP_* variables say where and how else."""
     return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
+
+
+def span_exporter(processor: SpanProcessor, resource: Resource | None) -> Callable[[FinishedSpan], None]:
+    """Return what hands spans to a processor of the SDK."""
+    return lambda span: processor.on_end(_readable(span, resource))
+
+
+def _readable(span: FinishedSpan, resource: Resource | None) -> ReadableSpan:
+    return ReadableSpan(
+        name=span.name,
+        context=_span_context(span.context),
+        parent=_span_context(span.parent) if span.parent is not None else None,
+        resource=resource,
+        attributes=dict(span.attributes),
+        events=[SdkEvent(one.name, dict(one.attributes), _EPOCH_NS + one.at_ns) for one in span.events],
+        links=[Link(_span_context(one)) for one in span.links],
+        kind=_KINDS[span.kind],
+        status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
+        start_time=_EPOCH_NS + span.started_ns,
+        end_time=_EPOCH_NS + span.ended_ns,
+        instrumentation_scope=_SCOPE,
+    )
+
+
+def _span_context(context: TraceContext) -> SpanContext:
+    return SpanContext(context.trace_id, context.span_id, is_remote=False, trace_flags=_SAMPLED)
 
 
 @contextmanager

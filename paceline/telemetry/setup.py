@@ -7,9 +7,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 import structlog
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
-from paceline.telemetry import prometheus
 from paceline.telemetry.catalogue import BUILD_INFO
 from paceline.telemetry.metrics import Metrics
 from paceline.telemetry.tracer import OFF, Tracer
@@ -46,11 +44,16 @@ class Telemetry(NamedTuple):
 
 @contextmanager
 def telemetry(settings: TelemetrySettings) -> Iterator[Telemetry]:
-    """Collect, and let leave what the settings say, for as long as the block runs. Raises ConfigError."""
+    """Collect, and let leave what the settings say, for as long as the block runs. Raises ConfigError.
+
+    What lets them leave is imported only where some do: it would take a quarter of a second of each start.
+    """
     metrics = Metrics()
     metrics.observe(BUILD_INFO, lambda: {(version("paceline"), settings.program): 1.0})
     with ExitStack() as stack:
         if settings.metrics_listen is not None:
+            from paceline.telemetry import prometheus  # noqa: PLC0415
+
             port = stack.enter_context(prometheus.serving(metrics, settings.metrics_listen))
             _log.info("metrics_served", address=settings.metrics_listen, port=port)
         tracer = stack.enter_context(_exporting(metrics, settings)) if _is_sent(settings) else OFF
@@ -65,25 +68,12 @@ def _is_sent(settings: TelemetrySettings) -> bool:
 
 @contextmanager
 def _exporting(metrics: Metrics, settings: TelemetrySettings) -> Iterator[Tracer]:
-    # Only here: what serves without a receiver does not pay for the exporters' imports.
     from paceline.telemetry import otlp  # noqa: PLC0415
 
-    resource = _resource(settings)
+    resource = otlp.resource_of(settings.program, settings.replica_id)
     processor = otlp.span_processor(settings.otlp_endpoint)
     with otlp.exporting(metrics, resource, settings.otlp_endpoint, settings.metrics_interval_seconds):
         try:
-            yield Tracer(processor, resource, settings.trace_ratio)
+            yield Tracer(otlp.span_exporter(processor, resource), settings.trace_ratio)
         finally:
             processor.shutdown()
-
-
-def _resource(settings: TelemetrySettings) -> Resource:
-    """Return who we are; what the standard OTEL_ variables say of it comes first."""
-    ours = Resource.create(
-        {
-            "service.name": f"paceline-{settings.program.removesuffix('_service')}",
-            "service.instance.id": settings.replica_id,
-            "service.version": version("paceline"),
-        }
-    )
-    return ours.merge(OTELResourceDetector().detect())

@@ -4,15 +4,10 @@ A replica's span has the orchestrator's as its parent before that one has ended;
 keeping is known when it has failed or was slow. So a span here is plain data, recorded at once with its start and end.
 """
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
 from types import MappingProxyType
 from typing import NamedTuple
-
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from paceline.telemetry.trace_context import TraceContext
 
@@ -20,10 +15,14 @@ Value = bool | int | float | str | Sequence[str] | Sequence[int]
 Attributes = Mapping[str, Value]
 
 _NONE: Attributes = MappingProxyType({})
-_SCOPE = InstrumentationScope("paceline")
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-# Between the monotonic clock, by which all of us measure, and the time of day.
-_EPOCH_NS = time.time_ns() - time.monotonic_ns()
+
+
+class SpanKind(Enum):
+    """A span's side of a call."""
+
+    INTERNAL = auto()
+    SERVER = auto()
+    CLIENT = auto()
 
 
 class SpanEvent(NamedTuple):
@@ -63,23 +62,20 @@ class FinishedSpan(NamedTuple):
 
 
 class Tracer:
-    """Takes spans in and hands them to a processor; without one it does nothing.
+    """Takes spans in and hands them to `export`; without that it does nothing.
 
     Attributes:
         ratio: Share of the traces, of those that begin here, that are recorded.
     """
 
-    def __init__(
-        self, processor: SpanProcessor | None = None, resource: Resource | None = None, ratio: float = 0.0
-    ) -> None:
-        self.ratio = ratio if processor is not None else 0.0
-        self._processor = processor
-        self._resource = resource
+    def __init__(self, export: Callable[[FinishedSpan], None] | None = None, ratio: float = 0.0) -> None:
+        self.ratio = ratio if export is not None else 0.0
+        self._export = export
 
     @property
     def is_on(self) -> bool:
         """Whether anybody gets the spans."""
-        return self._processor is not None
+        return self._export is not None
 
     def begin(self, parent: TraceContext | None = None) -> TraceContext:
         """Return a new span, of a new trace where there is no parent."""
@@ -87,28 +83,8 @@ class Tracer:
 
     def record(self, span: FinishedSpan) -> None:
         """Write a span down, whatever had been decided of its trace: asking that comes before."""
-        if self._processor is not None:
-            self._processor.on_end(self._readable(span))
-
-    def _readable(self, span: FinishedSpan) -> ReadableSpan:
-        return ReadableSpan(
-            name=span.name,
-            context=_span_context(span.context),
-            parent=_span_context(span.parent) if span.parent is not None else None,
-            resource=self._resource,
-            attributes=dict(span.attributes),
-            events=[Event(one.name, dict(one.attributes), _EPOCH_NS + one.at_ns) for one in span.events],
-            links=[Link(_span_context(one)) for one in span.links],
-            kind=span.kind,
-            status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
-            start_time=_EPOCH_NS + span.started_ns,
-            end_time=_EPOCH_NS + span.ended_ns,
-            instrumentation_scope=_SCOPE,
-        )
+        if self._export is not None:
+            self._export(span)
 
 
 OFF = Tracer()
-
-
-def _span_context(context: TraceContext) -> SpanContext:
-    return SpanContext(context.trace_id, context.span_id, is_remote=False, trace_flags=_SAMPLED)

@@ -23,11 +23,13 @@ from paceline.client.generation import (
     GenerationTiming,
     SpeculationMode,
     SpeculationSummary,
+    TokenOrigin,
     Usage,
 )
 from paceline.errors import InvalidRequestError
 from paceline.sampling.parameters import SamplingParameters
 from paceline.telemetry.metrics import HistogramPoint, Metrics
+from paceline.telemetry.otlp import span_exporter
 from paceline.telemetry.setup import Telemetry
 from paceline.telemetry.trace_context import TraceContext, write_traceparent
 from paceline.telemetry.tracer import Tracer
@@ -59,6 +61,7 @@ ROUND = FinishedRound(
     num_drafted=3,
     num_accepted=2,
     num_tokens=3,
+    own_origin=TokenOrigin.RECOVERED,
     num_ahead=1,
     num_dropped=2,
     ahead_outcome="continued",
@@ -92,7 +95,7 @@ class Rig:
 
     def __init__(self, *, ratio: float = 0.0, slow_seconds: float = 60.0, is_on: bool = True) -> None:
         self.kept, self.metrics = Kept(), Metrics()
-        tracer = Tracer(self.kept, None, ratio) if is_on else Tracer()
+        tracer = Tracer(span_exporter(self.kept, None), ratio) if is_on else Tracer()
         self.watch = OrchestratorWatch(Telemetry(self.metrics, tracer), slow_seconds)
 
     def run(
