@@ -6,8 +6,9 @@ from monitoring.promql import by_label, mean, or_none, quantile, quantiles, rate
 # Reasons that are no fault of ours: what the client asked for, that it left, that a process which shuts down sends it
 # elsewhere. The empty one is a request that went well. monitoring/rules/recording.yaml has the same.
 NOT_OURS = (
-    "|CANCELLED|CHAT_TEMPLATE_FAILED|CONTEXT_TOO_LONG|DRAINING|EMPTY_PROMPT|INVALID_.*|MESSAGE_TOO_LARGE"
-    "|PROMPT_TOO_LONG|SESSION_CANCELLED|SESSION_NOT_FOUND|STALE_EPOCH|STALE_ROLLBACK_TOKEN|SUPERSEDED"
+    "|API_KEY_.*|CANCELLED|CHAT_TEMPLATE_FAILED|CONTEXT_TOO_LONG|DRAINING|EMPTY_PROMPT|INVALID_.*|MESSAGE_TOO_LARGE"
+    "|PEER_NOT_ALLOWED|PROMPT_TOO_LONG|QUOTA_EXCEEDED|ROLE_NOT_ALLOWED|SESSION_CANCELLED|SESSION_NOT_FOUND"
+    "|STALE_EPOCH|STALE_ROLLBACK_TOKEN|SUPERSEDED"
     "|TOKEN_OUT_OF_VOCABULARY|UNKNOWN_MODEL"
 )
 

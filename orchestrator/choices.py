@@ -25,6 +25,11 @@ class Choices:
         self._events: asyncio.Queue[ChoiceEvent] = asyncio.Queue(len(generations))
         self._is_prompt_computed = asyncio.Event()
 
+    @property
+    def session_ids(self) -> list[str]:
+        """The session of each choice."""
+        return [generation.session_id for generation in self._generations]
+
     async def events(self) -> AsyncGenerator[ChoiceEvent]:
         """Yield the events of all choices as they come; raises the first error, and ends the other choices then."""
         if len(self._generations) == 1:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from orchestrator.redis_address import checked_redis_url
-from paceline.serving.config import Address, Addresses, ServiceConfig
+from paceline.serving.config import Address, Addresses, ServiceConfig, TlsClients
 from paceline.serving.session_point import MAX_AHEAD_GUESSES, MAX_ROUND_TOKENS
 
 
@@ -29,6 +29,21 @@ class OrchestratorConfig(ServiceConfig):
     draft_addresses: Annotated[
         Addresses, Field(description="Draft replicas, the same; without any the target decodes alone.")
     ] = ()
+    tls_clients: Annotated[
+        TlsClients,
+        Field(description="Whether callers must show a certificate of --tls-ca-file, or are asked for none."),
+    ] = "accept"
+    target_tls_name: Annotated[
+        str,
+        Field(
+            description="Name that the certificates of targets are for, since they are found by address. With "
+            "certificates of our own, both pools are connected to by TLS.",
+            min_length=1,
+        ),
+    ] = "paceline-target"
+    draft_tls_name: Annotated[
+        str, Field(description="Name that the certificates of drafts are for.", min_length=1)
+    ] = "paceline-draft"
     discovery_seconds: Annotated[
         float, Field(description="Seconds between two looks at the names of replicas in DNS.", gt=0)
     ] = 5.0
@@ -102,7 +117,27 @@ class OrchestratorConfig(ServiceConfig):
     log_texts: Annotated[
         bool, Field(description="Log the prompt and the text of each generation at its end, at level debug.")
     ] = False
+    tenants_file: Annotated[
+        Path | None,
+        Field(
+            description="File with the tenants, their API keys and quotas, read again when it changes: "
+            "docs/tenants.md. Everybody may call everything if not given."
+        ),
+    ] = None
+    tenants_reload_seconds: Annotated[
+        float, Field(description="Seconds between two looks at the tenants file.", gt=0)
+    ] = 5.0
     max_sessions: Annotated[int, Field(description="Most generations at once.", ge=1)] = 256
+    max_waiting_requests: Annotated[
+        int,
+        Field(
+            description="Most requests that wait where --max-sessions generations run; the others are refused.",
+            ge=0,
+        ),
+    ] = 0
+    waiting_seconds: Annotated[
+        float, Field(description="Seconds that a request waits before it is refused.", gt=0)
+    ] = 30.0
     max_choices: Annotated[int, Field(description="Most choices of one request.", ge=1)] = 16
     max_tokens: Annotated[int, Field(description="Most tokens that one request generates.", ge=1)] = 4096
 

@@ -18,6 +18,7 @@ from orchestrator.rollback_token import RollbackToken, TokenSigner
 from orchestrator.session_record import SessionRecord, SessionStatus
 from orchestrator.start import CommittedPoint, Start, TakenSession
 from orchestrator.task_record import TaskRecord
+from orchestrator.tenant import ANYBODY, Tenant
 from paceline.errors import InvalidRequestError
 from paceline.models.tokenizer import Tokenizer
 from paceline.rounds import prefix_digest
@@ -78,22 +79,24 @@ class ContinuationReader:
         self._sessions = sessions
         self._signer = signer
 
-    async def read(self, request: messages.GenerateRequest, target: model_pb2.ModelInfo) -> GenerationTask:
-        """Return the task of a request for the target's model.
+    async def read(
+        self, request: messages.GenerateRequest, target: model_pb2.ModelInfo, tenant: Tenant = ANYBODY
+    ) -> GenerationTask:
+        """Return the task of a tenant's request for the target's model.
 
         Raises InvalidRollbackTokenError, SessionNotFoundError, StaleRollbackTokenError, SessionCancelledError,
-        SessionStoreUnavailableError, and what RequestReader raises.
+        SessionStoreUnavailableError, and what RequestReader raises. A session of another tenant is not found.
         """
         if request.model and request.model != target.name:
             raise ModelNotServedError(request.model, target.name)
-        point = await self._point(self._signer.read(request.continuation.rollback_token), target)
+        point = await self._point(self._signer.read(request.continuation.rollback_token), target, tenant)
         match request.continuation.mode:
             case messages.CONTINUATION_MODE_RESUME:
                 return _resumed(request, point, target)
             case messages.CONTINUATION_MODE_REWIND:
-                return await self._rewound(request, point, target)
+                return await self._rewound(request, point, target, tenant)
             case messages.CONTINUATION_MODE_FORK:
-                return await self._forked(request, point, target)
+                return await self._forked(request, point, target, tenant)
             case mode:
                 raise InvalidRequestError(
                     f"continuation.mode is {mode}; say whether to resume, rewind or fork",
@@ -101,9 +104,9 @@ class ContinuationReader:
                     value=mode,
                 )
 
-    async def _point(self, token: RollbackToken, target: model_pb2.ModelInfo) -> _Point:
+    async def _point(self, token: RollbackToken, target: model_pb2.ModelInfo, tenant: Tenant) -> _Point:
         record = await self._sessions.load(token.session_id)
-        if record is None:
+        if record is None or not tenant.may_continue(record.tenant):
             raise SessionNotFoundError(token.session_id)
         if record.status is SessionStatus.CANCELLED:
             raise SessionCancelledError(token.session_id)
@@ -119,20 +122,21 @@ class ContinuationReader:
         return _Point(token, record, TaskRecord.read(token.session_id, record.task))
 
     async def _rewound(
-        self, request: messages.GenerateRequest, point: _Point, target: model_pb2.ModelInfo
+        self, request: messages.GenerateRequest, point: _Point, target: model_pb2.ModelInfo, tenant: Tenant
     ) -> GenerationTask:
         _refuse_several_choices(request)
         joined = await self._joined(request, point, target)
-        task = await self._with_wishes(request, point, joined.ids, target)
+        task = await self._with_wishes(request, point, joined, target, tenant)
         return replace(task, start=replace(task.start, taken=point.taken(joined.num_kept)))
 
     async def _forked(
-        self, request: messages.GenerateRequest, point: _Point, target: model_pb2.ModelInfo
+        self, request: messages.GenerateRequest, point: _Point, target: model_pb2.ModelInfo, tenant: Tenant
     ) -> GenerationTask:
         joined = await self._joined(request, point, target)
-        task = await self._with_wishes(request, point, joined.ids, target)
+        task = await self._with_wishes(request, point, joined, target, tenant)
         start = replace(task.start, fork_of=point.token.session_id)
-        return replace(task, start=start, num_choices=self._reader.num_choices(request))
+        num_choices = self._reader.num_choices(request, tenant)
+        return replace(task, start=start, num_choices=num_choices, tenant=tenant.name)
 
     async def _joined(
         self, request: messages.GenerateRequest, point: _Point, target: model_pb2.ModelInfo
@@ -154,13 +158,14 @@ class ContinuationReader:
         self,
         request: messages.GenerateRequest,
         point: _Point,
-        ids: tuple[int, ...],
+        joined: Joined,
         target: model_pb2.ModelInfo,
+        tenant: Tenant,
     ) -> GenerationTask:
         """Return the task that goes on behind ids: what the request leaves unset is as the session has it."""
         _refuse_echo(request)
         has_input = request.WhichOneof("input") is not None
-        record, num_ids = point.task, len(ids)
+        ids, record, num_ids = joined.ids, point.task, len(joined.ids)
         check_prompt_length(num_ids, target)
         num_prompt_tokens = num_ids if has_input else min(point.record.num_prompt_ids, num_ids)
         if request.HasField("stop") or request.ignore_eos:
@@ -175,11 +180,11 @@ class ContinuationReader:
             record = replace(record, speculation=self._reader.speculation(request))
         if has_input or request.HasField("max_tokens"):
             num_before = num_ids - num_prompt_tokens
-            record = replace(record, max_tokens=num_before + self._reader.max_tokens(request))
+            record = replace(record, max_tokens=num_before + self._reader.max_tokens(request, tenant))
         check_min_tokens(sampling, record.max_tokens)
         task = _task(record, point, ids, num_prompt_tokens, sampling, target)
         _check_room(task)
-        return task
+        return replace(task, num_new_prompt_tokens=num_ids - joined.num_kept)
 
     def _sampling(
         self,
@@ -228,6 +233,7 @@ def _task(
         record.speculation,
         replace(sampling, num_prompt_tokens=num_prompt_tokens),
         target.vocabulary_size,
+        tenant=point.record.tenant,
     )
 
 

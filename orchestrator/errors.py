@@ -1,9 +1,11 @@
 """What the orchestrator refuses or loses, and why."""
 
+import math
 from collections.abc import Mapping
 
 from paceline.errors import InvalidRequestError, PacelineError
 from paceline.serving.errors import StaleEpochError
+from paceline.serving.version import ServiceVersion
 
 
 class EmptyPromptError(InvalidRequestError):
@@ -94,6 +96,64 @@ class SessionCancelledError(PacelineError):
         )
 
 
+class ApiKeyMissingError(PacelineError):
+    """A call has no API key, and this orchestrator tells its callers apart by it."""
+
+    reason = "API_KEY_MISSING"
+
+    def __init__(self) -> None:
+        super().__init__("the call has no API key; send it as metadata, authorization: Bearer KEY")
+
+
+class ApiKeyInvalidError(PacelineError):
+    """No tenant has the API key of a call."""
+
+    reason = "API_KEY_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("no tenant has this API key; check it, or ask for a new one")
+
+
+class ApiKeyExpiredError(PacelineError):
+    """The API key of a call is no longer good (`tenant`)."""
+
+    reason = "API_KEY_EXPIRED"
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"this API key of the tenant {tenant} has expired; ask for a new one", tenant=tenant)
+
+
+class RoleNotAllowedError(PacelineError):
+    """A tenant calls what is not for its role (`tenant`, `role`, `needed_role`)."""
+
+    reason = "ROLE_NOT_ALLOWED"
+
+    def __init__(self, tenant: str, role: str, needed_role: str) -> None:
+        super().__init__(
+            f"the tenant {tenant} has the role {role}, and this call is for the role {needed_role}; "
+            "use a key of a tenant that has it",
+            tenant=tenant,
+            role=role,
+            needed_role=needed_role,
+        )
+
+
+class QuotaExceededError(PacelineError):
+    """A tenant has used up a quota (`tenant`, `quota`, `limit`, `retry_after_seconds`)."""
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, tenant: str, quota: str, limit: int, retry_after_seconds: float) -> None:
+        seconds = math.ceil(10 * retry_after_seconds) / 10
+        super().__init__(
+            f"the tenant {tenant} has used up its {quota}, {limit}; try again in {seconds} s, or ask for more",
+            tenant=tenant,
+            quota=quota,
+            limit=limit,
+            retry_after_seconds=seconds,
+        )
+
+
 class NoTargetReplicaError(PacelineError):
     """No replica of the target is ready (`addresses`)."""
 
@@ -157,4 +217,21 @@ class WrongModelError(PacelineError):
             replica_id=replica_id,
             model=model,
             expected=expected,
+        )
+
+
+class VersionNotSupportedError(PacelineError):
+    """A replica and this orchestrator do not work together (`replica_id`, `replica`, `orchestrator`); it is unused."""
+
+    reason = "VERSION_NOT_SUPPORTED"
+
+    def __init__(self, replica_id: str, replica: ServiceVersion, orchestrator: ServiceVersion) -> None:
+        is_replica_old = replica.is_too_old_for(orchestrator)
+        older, newer = ("replica", orchestrator) if is_replica_old else ("orchestrator", replica)
+        super().__init__(
+            f"the replica {replica_id} is {replica}, this orchestrator {orchestrator}, and the newer one works with "
+            f"contract {newer.oldest_contract} and later; upgrade the {older}",
+            replica_id=replica_id,
+            replica=str(replica),
+            orchestrator=str(orchestrator),
         )

@@ -26,6 +26,7 @@ from orchestrator.outbox import Outbox
 from orchestrator.ownership import Ownership, OwnershipSettings
 from orchestrator.pool import DraftPool, TargetPool
 from orchestrator.prompt_lookup import PromptLookup
+from orchestrator.quota_keeper import QuotaKeeper
 from orchestrator.request_watch import GenerationWatch, OrchestratorWatch, RequestWatch
 from orchestrator.rollback_token import RollbackToken, TokenSigner
 from orchestrator.round_forecast import Partners
@@ -38,6 +39,7 @@ from orchestrator.session_record import CacheOwner, SessionOwners, SessionStatus
 from orchestrator.session_store import SessionStore
 from orchestrator.session_target import FailoverSettings, SessionTarget
 from orchestrator.stopping import Finish, cut
+from orchestrator.tenants_file import TenantsFile
 from orchestrator.transcript import Transcript, echo_chunk, without_sent
 from paceline.client.generation import (
     Drafter,
@@ -60,7 +62,10 @@ _NO_TIME = RoundTiming(0.0, 0.0, 0)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all generations of an orchestrator share; `name` is that of the process, in records of sessions."""
+    """What all generations of an orchestrator share.
+
+    `name` is that of the process, in records of sessions; `tenants` is None where callers are not told apart.
+    """
 
     config: OrchestratorConfig
     store: SessionStore
@@ -70,6 +75,8 @@ class Surroundings:
     signer: TokenSigner
     watch: OrchestratorWatch
     name: str
+    quotas: QuotaKeeper
+    tenants: TenantsFile | None
 
 
 class Generation:

@@ -41,6 +41,9 @@ class GenerationTask:
         vocabulary_size: Every id is smaller.
         num_choices: Answers to generate, at least 1.
         echo: Whether the prompt is sent back first.
+        tenant: Whose session it is; empty where callers are not told apart.
+        num_new_prompt_tokens: Prompt ids that the request adds, once for all choices; a session that goes on has the
+            others.
     """
 
     model: str
@@ -53,6 +56,8 @@ class GenerationTask:
     vocabulary_size: int
     num_choices: int = 1
     echo: bool = False
+    tenant: str = ""
+    num_new_prompt_tokens: int = 0
 
     def choices(self) -> Iterator["GenerationTask"]:
         """Yield the task of each choice: it has the seed of the first one plus its number."""

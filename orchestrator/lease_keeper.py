@@ -70,8 +70,9 @@ class LeaseKeeper:
                 self._lose(held[session_id], epochs[session_id], error)
 
     def _lose(self, held: _Held, epoch: int, error: PacelineError) -> None:
-        is_same = self._held.get(held.session.session_id) is held and held.session.epoch == epoch
-        if is_same:  # else it has ended, or moved to a new epoch of our own, since it was asked for
-            _log.warning("lease_lost", session_id=held.session.session_id, epoch=epoch, reason=error.reason)
+        session = held.session
+        is_same = self._held.get(session.session_id) is held and session.epoch == epoch
+        if is_same and not session.is_moving:  # else it has ended, or has a new epoch of our own
+            _log.warning("lease_lost", session_id=session.session_id, epoch=epoch, reason=error.reason)
             self._note_lost()
             held.lose(error)

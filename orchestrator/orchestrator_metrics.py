@@ -1,6 +1,6 @@
 """What an orchestrator counts and times of its rounds and generations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.draft_length import Reason
 from orchestrator.finished_round import FinishedRound
@@ -44,6 +44,9 @@ class OrchestratorMetrics:
         self._failover_seconds = histogram(catalogue.FAILOVER_PART_DURATION)
         self._restored = counter(catalogue.RESTORED_SESSIONS).labelled()
         self._lost_leases = counter(catalogue.LOST_LEASES).labelled()
+        self._refused = counter(catalogue.REFUSED_CALLS)
+        self._tenant_tokens = counter(catalogue.TENANT_TOKENS)
+        self._wait_seconds = histogram(catalogue.PLACE_WAIT_DURATION)
         self.num_in_prefill = self.num_decoding = 0
         metrics.observe(
             catalogue.NUM_SESSIONS,
@@ -59,6 +62,13 @@ class OrchestratorMetrics:
         """Have the replicas counted whenever metrics leave."""
         self._metrics.observe(
             catalogue.REPLICAS, lambda: {**_counts("target", targets), **_counts("draft", drafts)}
+        )
+
+    def observe_line(self, num_waiting_by_tenant: Callable[[], Mapping[str, int]]) -> None:
+        """Have the requests that wait for a place counted whenever metrics leave."""
+        self._metrics.observe(
+            catalogue.WAITING_REQUESTS,
+            lambda: {(name,): num for name, num in num_waiting_by_tenant().items()},
         )
 
     def totals(self) -> OrchestratorTotals:
@@ -122,6 +132,18 @@ class OrchestratorMetrics:
     def note_request(self, model: str, error_reason: str, seconds: float) -> None:
         """Take in the end of a request; the reason is empty where it went well."""
         self._request_seconds.labelled(model, error_reason).record(seconds)
+
+    def note_refusal(self, tenant: str, reason: str) -> None:
+        """Take in a call that was refused because of who sent it, or because too much was asked."""
+        self._refused.labelled(tenant, reason).add()
+
+    def note_tenant_tokens(self, tenant: str, kind: str, num_tokens: int) -> None:
+        """Take in tokens that a tenant's request uses."""
+        self._tenant_tokens.labelled(tenant, kind).add(num_tokens)
+
+    def note_wait(self, tenant: str, seconds: float) -> None:
+        """Take in how long a request waited for a place, whether it got one or not."""
+        self._wait_seconds.labelled(tenant).record(seconds)
 
     def note_lost_lease(self) -> None:
         """Take in a session that somebody else has taken."""

@@ -94,8 +94,12 @@ class Ownership:
         # One epoch for all attempts, so that one whose answer got lost is repeated and not refused.
         epoch = self._store.next_epoch(session.epoch, at_least_epoch)
         change = TakeOver(point, epoch, num_ids, (), digest, owners, self._settings.orchestrator)
-        await self._retry(partial(self._hand_over, change))
-        session.epoch, self._owners = epoch, owners
+        session.is_moving = True
+        try:
+            await self._retry(partial(self._hand_over, change))
+            session.epoch, self._owners = epoch, owners
+        finally:
+            session.is_moving = False
 
     async def commit(self, position: int, ids: Sequence[int], status: SessionStatus) -> Acknowledgement:
         """Send a round on its way to Redis; waits only while too many are on it."""
@@ -140,6 +144,7 @@ class Ownership:
                 committed_ids=tuple(session.ids[num_prompt_ids:]),
                 task=TaskRecord.of(self._task).write(),
                 orchestrator=self._settings.orchestrator,
+                tenant=self._task.tenant,
             )
         )
 
@@ -215,4 +220,5 @@ class Ownership:
             owners,
             task=TaskRecord.of(self._task).write(),
             orchestrator=self._settings.orchestrator,
+            tenant=self._task.tenant,
         )

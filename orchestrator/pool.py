@@ -12,7 +12,7 @@ import structlog
 
 from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.discovery import DnsName, Places, Resolve, follow, resolve_dns
-from orchestrator.errors import VocabularyMismatchError, WrongModelError
+from orchestrator.errors import VersionNotSupportedError, VocabularyMismatchError, WrongModelError
 from orchestrator.prefix_map import PrefixMap
 from orchestrator.replica import ReconnectSettings, Replica
 from orchestrator.replica_choice import ReplicaCandidate, best_replica
@@ -20,6 +20,9 @@ from orchestrator.replica_client import ReplicaClient, ReplicaDescription
 from orchestrator.replica_liveness import LivenessLimits
 from orchestrator.rounds import Proposal, ProposalRequest, Verdict, VerifyRound
 from orchestrator.session_record import CacheOwner
+from paceline.errors import PacelineError
+from paceline.security.trust import Trust
+from paceline.serving.version import ServiceVersion
 
 Request = TypeVar("Request", VerifyRound, ProposalRequest)
 Answer = TypeVar("Answer")
@@ -41,7 +44,8 @@ class Discovery:
 class ReplicaPool(Generic[Request, Answer]):
     """Keeps connections to the replicas of its addresses and names, and chooses among those that answer.
 
-    A replica is used only if its vocabulary is the tokenizer's and its model has the name that the first one had.
+    A replica is used only if its version works with ours, its vocabulary is the tokenizer's and its model has the name
+    that the first one had.
     One whose logits differ in their last bits is used, with a warning: text may then change in a failover.
     A replica that its name no longer resolves to is used until its connection ends: a pod that drains leaves DNS first.
 
@@ -58,10 +62,14 @@ class ReplicaPool(Generic[Request, Answer]):
         reconnect: ReconnectSettings,
         limits: LivenessLimits = LivenessLimits(),  # noqa: B008, frozen
         discovery: Discovery = Discovery(),
+        version: ServiceVersion | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self._places = Places.of(addresses)
         self._discovery = discovery
-        self._make_replica = lambda address: Replica(address, make_client, make_breaker(), reconnect, limits)
+        self._make_replica = lambda address: Replica(
+            address, make_client, make_breaker(), reconnect, limits, trust
+        )
         self._replicas: dict[str, Replica[Request, Answer]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resolved: dict[DnsName, frozenset[str]] = {}
@@ -69,8 +77,9 @@ class ReplicaPool(Generic[Request, Answer]):
         self._vocabulary_sha256 = vocabulary_sha256
         self._first: ReplicaDescription | None = None
         self._gained = asyncio.Event()
+        self._version = version or ServiceVersion.here()
         self.num_refused = 0
-        self._has_mismatch = False
+        self._refusal = ""  # of the replica that was met last
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -146,7 +155,7 @@ class ReplicaPool(Generic[Request, Answer]):
     @property
     def reason_for_none(self) -> str:
         """Why there is no replica to choose, in the words of `num_degraded_rounds`."""
-        return "VOCABULARY_MISMATCH" if self._has_mismatch else "NO_DRAFT_REPLICA"
+        return self._refusal or "NO_DRAFT_REPLICA"
 
     async def wait_for_one(
         self, *, ids: Sequence[int] = (), avoid: Collection[str] = ()
@@ -160,17 +169,29 @@ class ReplicaPool(Generic[Request, Answer]):
         return replica
 
     def admit(self, description: ReplicaDescription) -> None:
-        """Raise VocabularyMismatchError or WrongModelError unless sessions can use such a replica."""
-        self._has_mismatch = description.model.vocabulary_sha256 != self._vocabulary_sha256
-        if self._has_mismatch:
+        """Raise unless sessions can use such a replica.
+
+        Raises VersionNotSupportedError, VocabularyMismatchError or WrongModelError.
+        """
+        try:
+            self._check(description)
+        except PacelineError as error:
             self.num_refused += 1
-            raise VocabularyMismatchError(description.owner.replica_id, description.model.name)
+            self._refusal = error.reason
+            raise
+        self._refusal = ""
+
+    def _check(self, description: ReplicaDescription) -> None:
+        replica_id, model = description.owner.replica_id, description.model
+        if not description.version.works_with(self._version):
+            raise VersionNotSupportedError(replica_id, description.version, self._version)
+        if model.vocabulary_sha256 != self._vocabulary_sha256:
+            raise VocabularyMismatchError(replica_id, model.name)
         first = self._first = self._first or description
-        if description.model.name != first.model.name:
-            self.num_refused += 1
-            raise WrongModelError(description.owner.replica_id, description.model.name, first.model.name)
-        if description.model.numerics_digest != first.model.numerics_digest:
-            _log.warning("numerics_differ", replica_id=description.owner.replica_id)
+        if model.name != first.model.name:
+            raise WrongModelError(replica_id, model.name, first.model.name)
+        if model.numerics_digest != first.model.numerics_digest:
+            _log.warning("numerics_differ", replica_id=replica_id)
 
     def gained(self) -> None:
         """Wake those who wait for a replica."""

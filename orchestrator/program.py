@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from orchestrator.authentication import Authentication
 from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.closings import Closings
 from orchestrator.config import OrchestratorConfig
@@ -17,6 +18,7 @@ from orchestrator.errors import SessionStoreUnavailableError
 from orchestrator.generation import Surroundings
 from orchestrator.lease_keeper import LeaseKeeper
 from orchestrator.pool import Discovery, DraftPool, TargetPool
+from orchestrator.quota_keeper import QuotaKeeper
 from orchestrator.replica import ReconnectSettings
 from orchestrator.replica_client import DraftClient, TargetClient
 from orchestrator.replica_liveness import LivenessLimits
@@ -27,9 +29,14 @@ from orchestrator.servicer import OrchestratorServicer
 from orchestrator.session_servicer import SessionServicer
 from orchestrator.session_store import SessionStore, StoreSettings
 from orchestrator.status_servicer import StatusServicer
+from orchestrator.tenants_file import TenantsFile
 from paceline.errors import ConfigError
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
+from paceline.security.certificate_watch import CertificateWatch
+from paceline.security.certificates import Role
+from paceline.security.loopback import is_loopback
+from paceline.security.trust import Trust
 from paceline.serving.config import prepared_directory
 from paceline.serving.server import Service
 from paceline.telemetry.metrics import Metrics
@@ -62,8 +69,9 @@ async def serve(config: OrchestratorConfig) -> None:
                 session_service(store),
                 status_service(surroundings, draining),
             ]
+            guards = guards_of(surroundings)
             async with targets.connected(), drafts.connected(), upkeep(surroundings):
-                async with PatientServer(config, services, draining, told.metrics) as server:
+                async with PatientServer(config, services, draining, told.metrics, guards) as server:
                     await server.serve_after(_dependencies(surroundings))
                 await closings.ended()
 
@@ -75,24 +83,44 @@ def surround(
     drafts: DraftPool,
     told: Telemetry | None = None,
 ) -> Surroundings:
-    """Return what generations share; the signer gets its key in `share_key`."""
+    """Return what generations share; the signer gets its key in `share_key`. Raises ConfigError over the tenants."""
     watch = OrchestratorWatch(told or Telemetry(Metrics()), config.slow_generation_seconds)
     watch.metrics.observe_pools(targets, drafts)
     leases = LeaseKeeper(store, config.lease_seconds, watch.metrics.note_lost_lease)
     name = f"{config.replica_id}-{uuid.uuid4().hex[:8]}"  # a process that starts again is another owner
-    return Surroundings(config, store, targets, drafts, leases, TokenSigner(), watch, name)
+    quotas = QuotaKeeper(store.quotas, config.lease_seconds)
+    tenants = TenantsFile.load(config.tenants_file) if config.tenants_file is not None else None
+    return Surroundings(config, store, targets, drafts, leases, TokenSigner(), watch, name, quotas, tenants)
+
+
+def guards_of(surroundings: Surroundings) -> list[Authentication]:
+    """Return what stands before all services; without tenants nothing does."""
+    if surroundings.tenants is not None:
+        return [Authentication(surroundings.tenants, surroundings.watch.refusals)]
+    address = surroundings.config.listen
+    if not is_loopback(address):
+        _log.warning("open_to_everybody", address=address, advice="give --tenants-file; see docs/tenants.md")
+    return []
 
 
 @asynccontextmanager
 async def upkeep(surroundings: Surroundings) -> AsyncIterator[None]:
-    """Renew leases, and see to it that the key stays that of all orchestrators, for as long as the block runs."""
-    tasks = [asyncio.create_task(surroundings.leases.run()), asyncio.create_task(_keep_key(surroundings))]
+    """Do, for as long as the block runs, what must be done all the time.
+
+    Renew leases, see to it that the key stays that of all orchestrators, and keep quotas and tenants.
+    """
+    config, tenants = surroundings.config, surroundings.tenants
+    chores = [surroundings.leases.run(), _keep_key(surroundings), surroundings.quotas.run()]
+    if tenants is not None:
+        chores.append(tenants.run(config.tenants_reload_seconds))
+    tasks = [asyncio.create_task(chore) for chore in chores]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        await surroundings.quotas.settle()
 
 
 async def _keep_key(surroundings: Surroundings) -> None:
@@ -160,14 +188,21 @@ def status_service(surroundings: Surroundings, draining: asyncio.Event) -> Servi
 
 
 def pools(config: OrchestratorConfig, vocabulary_sha256: str) -> tuple[TargetPool, DraftPool]:
-    """Return the two pools of a configuration, not yet connected."""
+    """Return the two pools of a configuration, not yet connected; raises ConfigError over its certificates."""
     make_breaker = partial(CircuitBreaker, config.draft_cool_down_seconds, config.max_draft_cool_down_seconds)
     reconnect = ReconnectSettings()
     limits = LivenessLimits(config.replica_silence_seconds, config.replica_stall_seconds)
     manners = (make_breaker, reconnect, limits, Discovery(interval_seconds=config.discovery_seconds))
+    files = config.certificate_files
+    # The same certificate that clients see, shown by other connections and at their other end.
+    watch = None if files is None else CertificateWatch(files, Role.CLIENT)
+    target_trust, draft_trust = (
+        None if watch is None else Trust(watch, name)
+        for name in (config.target_tls_name, config.draft_tls_name)
+    )
     return (
-        TargetPool(config.target_addresses, TargetClient, vocabulary_sha256, *manners),
-        DraftPool(config.draft_addresses, DraftClient, vocabulary_sha256, *manners),
+        TargetPool(config.target_addresses, TargetClient, vocabulary_sha256, *manners, trust=target_trust),
+        DraftPool(config.draft_addresses, DraftClient, vocabulary_sha256, *manners, trust=draft_trust),
     )
 
 

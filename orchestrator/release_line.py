@@ -15,7 +15,8 @@ _log = structlog.get_logger()
 class ReleaseLine:
     """Sends what has gathered since the last call in one call.
 
-    A release that fails is dropped: the replica frees idle sessions by itself after a while.
+    A release that fails, or that comes after `drain`, is dropped: the replica frees idle sessions by itself after a
+    while.
     """
 
     def __init__(self, address: str, send: Callable[[Sequence[SessionRelease]], Awaitable[None]]) -> None:
@@ -23,15 +24,19 @@ class ReleaseLine:
         self._send = send
         self._gathered: dict[str, SessionRelease] = {}
         self._task: asyncio.Task[None] | None = None
+        self._is_draining = False
 
     def add(self, release: SessionRelease) -> None:
         """Have a session released soon."""
+        if self._is_draining:  # a session that was bound to a replica which nobody looks for any more
+            return
         self._gathered[release.session_id] = release
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
     async def drain(self) -> None:
-        """Wait until all that was added has been sent or dropped."""
+        """Wait until all that was added has been sent or dropped; nothing is sent afterwards."""
+        self._is_draining = True
         if self._task is not None:
             await asyncio.wait([self._task])
 

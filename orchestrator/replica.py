@@ -25,6 +25,9 @@ from orchestrator.rounds import ProposalRequest, VerifyRound, key_of
 from orchestrator.session_record import CacheOwner
 from paceline.client.replica_state import ReplicaState
 from paceline.errors import PacelineError
+from paceline.security.renewed_channel import RenewedChannel, renewed_channel
+from paceline.security.trust import Trust
+from paceline.serving.errors import PeerNotAllowedError
 from paceline.serving.placement import Placement
 from paceline.serving.status import error_reason
 
@@ -97,6 +100,7 @@ class Replica(Generic[Request, Answer]):
         breaker: CircuitBreaker,
         settings: ReconnectSettings,
         limits: LivenessLimits,
+        trust: Trust | None = None,
     ) -> None:
         self.address = address
         self.description: ReplicaDescription | None = None
@@ -105,6 +109,7 @@ class Replica(Generic[Request, Answer]):
         self.num_dropped_results = 0
         self._settings = settings
         self._limits = limits
+        self._trust = trust
         self._make_client = make_client
         self._stream: ReplicaStream | None = None
         self._loss = Loss("NOT_CONNECTED", "it never was")
@@ -163,31 +168,48 @@ class Replica(Generic[Request, Answer]):
 
     async def run(self, pool: PoolGate) -> None:
         """Stay connected until cancelled."""
-        async with grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS) as channel:
-            self._client = self._make_client(channel)
+        async with renewed_channel(self.address, self._trust, _CHANNEL_OPTIONS) as channel:
             try:
-                await self._stay_connected(pool)
+                await self._stay_connected(channel, pool)
             finally:
                 await self._releases.drain()
 
-    async def _stay_connected(self, pool: PoolGate) -> None:
+    async def _stay_connected(self, channel: RenewedChannel, pool: PoolGate) -> None:
         wait_seconds = self._settings.first_seconds
         while True:
+            # Its certificates may be others since the last time.
+            self._client = self._make_client(channel.newest())
+            failure: grpc.aio.AioRpcError | None = None
             try:
                 if await self._connect(pool):
                     wait_seconds = self._settings.first_seconds
             except grpc.aio.AioRpcError as error:
-                reason, message, _ = error_reason(error)
-                is_nobody_there = reason in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}  # gRPC's own words
-                self._absence = Standing(ReplicaState.GONE, self._loss.reason if is_nobody_there else reason)
-                _log.debug("replica_not_ready", address=self.address, reason=reason, message=message)
+                failure = error
             except PacelineError as error:
-                self._absence = Standing(ReplicaState.REFUSED, error.reason)
-                _log.warning(
-                    "replica_refused", address=self.address, reason=error.reason, message=error.message
-                )
-            await asyncio.sleep(random.uniform(0.5, 1.0) * wait_seconds)  # noqa: S311, jitter
+                self._note_refusal(error.reason, error.message)
+            pause_seconds = random.uniform(0.5, 1.0) * wait_seconds  # noqa: S311, jitter
+            meanwhile = [self._note_absence(failure, channel, pause_seconds)] if failure is not None else []
+            await asyncio.gather(asyncio.sleep(pause_seconds), *meanwhile)
             wait_seconds = min(2 * wait_seconds, self._settings.last_seconds)
+
+    async def _note_absence(
+        self, failure: grpc.aio.AioRpcError, channel: RenewedChannel, patience_seconds: float
+    ) -> None:
+        """Find out why nothing usable answers; gRPC does not tell why there is no TLS connection."""
+        reason, message, _ = error_reason(failure)
+        is_nobody_there = reason in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}  # gRPC's own words
+        fault = await channel.handshake_fault(patience_seconds) if reason == "UNAVAILABLE" else None
+        if fault is not None:
+            self._note_refusal(fault.reason, fault.message)
+        elif reason == PeerNotAllowedError.reason:
+            self._note_refusal(reason, message)
+        else:
+            self._absence = Standing(ReplicaState.GONE, self._loss.reason if is_nobody_there else reason)
+            _log.debug("replica_not_ready", address=self.address, reason=reason, message=message)
+
+    def _note_refusal(self, reason: str, message: str) -> None:
+        self._absence = Standing(ReplicaState.REFUSED, reason)
+        _log.warning("replica_refused", address=self.address, reason=reason, message=message)
 
     async def _connect(self, pool: PoolGate) -> bool:
         """Serve rounds over one connection until it breaks; returns whether there was one."""

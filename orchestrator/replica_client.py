@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import grpc.aio
@@ -17,6 +17,7 @@ from paceline.serving.placement import Placement
 from paceline.serving.sampling_messages import logprobs_from, sampling_message
 from paceline.serving.session_point import SessionPoint
 from paceline.serving.trace_messages import write_trace
+from paceline.serving.version import ServiceVersion
 from paceline.telemetry.trace_context import TraceContext
 from paceline.v1 import (
     draft_service_pb2,
@@ -51,11 +52,13 @@ class ReplicaDescription:
         owner: The process.
         model: The model.
         placement: The cores that compute it; None where none do, or where the replica does not tell.
+        version: Its version.
     """
 
     owner: CacheOwner
     model: model_pb2.ModelInfo
     placement: Placement | None = None
+    version: ServiceVersion = field(default_factory=ServiceVersion)
 
 
 _AHEAD_OUTCOMES = {
@@ -228,7 +231,8 @@ def _description(
 ) -> ReplicaDescription:
     replica = response.replica
     owner = CacheOwner(replica.replica_id, replica.incarnation)
-    return ReplicaDescription(owner, response.model, Placement.from_message(replica))
+    placement, version = Placement.from_message(replica), ServiceVersion.from_message(replica)
+    return ReplicaDescription(owner, response.model, placement, version)
 
 
 def _fill(message: round_pb2.SessionPoint, point: SessionPoint, trace: TraceContext | None) -> None:

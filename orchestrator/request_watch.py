@@ -7,7 +7,7 @@ A generation that fails or is slow is kept all the same, from what this process 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from orchestrator.finished_round import FinishedRound
 from orchestrator.generation_task import GenerationTask
 from orchestrator.orchestrator_metrics import OrchestratorMetrics
+from orchestrator.refusals import Refusals
 from orchestrator.round_trace import RoundTrace
 from paceline.client.generation import GenerationSummary
 from paceline.errors import PacelineError
@@ -38,19 +39,25 @@ class OrchestratorWatch:
         metrics: What is counted.
         tracer: Where spans go.
         slow_seconds: Requests that take longer are traced in any case.
+        refusals: Calls that are refused because of who sent them, or because too much was asked.
     """
 
     def __init__(self, telemetry: Telemetry, slow_seconds: float) -> None:
         self.metrics = OrchestratorMetrics(telemetry.metrics)
         self.tracer = telemetry.tracer
         self.slow_seconds = slow_seconds
+        self.refusals = Refusals(self.metrics)
 
     @contextmanager
-    def request(self, metadata: Iterable[tuple[str, str | bytes]]) -> "Iterator[RequestWatch]":
-        """Watch a request for as long as the block runs; lines in the log name its trace in all of its tasks."""
-        watch = RequestWatch(self, _parent_in(metadata))
+    def request(
+        self, metadata: Iterable[tuple[str, str | bytes]], tenant: str = ""
+    ) -> "Iterator[RequestWatch]":
+        """Watch a tenant's request for as long as the block runs; lines in the log of all its tasks name its trace."""
+        watch = RequestWatch(self, _parent_in(metadata), tenant)
         # Not taken back: a call has a task, and so a context, of its own, and may be ended in another one.
-        structlog.contextvars.bind_contextvars(trace_id=watch.context.trace_id_hex)
+        structlog.contextvars.bind_contextvars(
+            trace_id=watch.context.trace_id_hex, **({"tenant": tenant} if tenant else {})
+        )
         try:
             yield watch
         except BaseException as error:
@@ -65,11 +72,14 @@ class RequestWatch:
     Attributes:
         context: Its span.
         model: The model that it asks for; empty until that is known.
+        spend: What is told of each token that the request uses.
     """
 
-    def __init__(self, watch: OrchestratorWatch, parent: TraceContext | None) -> None:
+    def __init__(self, watch: OrchestratorWatch, parent: TraceContext | None, tenant: str) -> None:
         self.context = watch.tracer.begin(parent)
         self.model = ""
+        self.spend: Callable[[int], None] = _spend_nothing
+        self._tenant = tenant
         self._watch = watch
         self._parent = parent
         self._started_at = time.monotonic()
@@ -77,9 +87,19 @@ class RequestWatch:
 
     def generation(self, session_id: str, task: GenerationTask) -> "GenerationWatch":
         """Return the watch of a generation of the request that begins now."""
-        watch = GenerationWatch(self._watch, self.context, session_id, task)
+        if not self._generations:  # choices share their prompt
+            self._note_tokens("prompt", task.num_new_prompt_tokens)
+        watch = GenerationWatch(self._watch, self.context, session_id, task, self.note_generated)
         self._generations.append(watch)
         return watch
+
+    def note_generated(self, num_tokens: int) -> None:
+        """Take in tokens that a round has added."""
+        self._note_tokens("generated", num_tokens)
+
+    def _note_tokens(self, kind: str, num_tokens: int) -> None:
+        self._watch.metrics.note_tenant_tokens(self._tenant, kind, num_tokens)
+        self.spend(num_tokens)
 
     def end(self, error_reason: str = "") -> None:
         """Take in the end of the request; the reason is empty where it went well."""
@@ -118,9 +138,15 @@ class GenerationWatch:
     """One generation."""
 
     def __init__(
-        self, watch: OrchestratorWatch, request: TraceContext, session_id: str, task: GenerationTask
+        self,
+        watch: OrchestratorWatch,
+        request: TraceContext,
+        session_id: str,
+        task: GenerationTask,
+        note_generated: Callable[[int], None],
     ) -> None:
         self._task = task
+        self._note_generated = note_generated
         self._metrics = watch.metrics
         self._tracer: Tracer = watch.tracer
         self._request = request
@@ -146,6 +172,7 @@ class GenerationWatch:
             self._metrics.num_decoding += 1
         self._num_rounds += 1
         self._metrics.note_round(round_)
+        self._note_generated(round_.num_tokens)
         if trace is not None:
             self._trace_round(round_, trace)
         elif self._remembered is not None:
@@ -296,6 +323,10 @@ def _events(round_: FinishedRound) -> Iterator[SpanEvent]:
         yield SpanEvent("paceline.degraded", _ns(times.asked_target_at), attributes)
     for reason in round_.failovers:
         yield SpanEvent("paceline.failover", _ns(times.judged_at), {"error.type": reason})
+
+
+def _spend_nothing(num_tokens: int) -> None:
+    """Count no tokens: nobody holds the request to a quota."""
 
 
 def _parent_in(metadata: Iterable[tuple[str, str | bytes]]) -> TraceContext | None:

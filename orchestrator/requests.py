@@ -11,6 +11,7 @@ from orchestrator.generation_task import GenerationTask, SpeculationPlan
 from orchestrator.sampling_requests import check_stop, sampling_of
 from orchestrator.start import Start
 from orchestrator.stopping import StopRules
+from orchestrator.tenant import ANYBODY, Tenant
 from orchestrator.transcript import StopTexts
 from paceline.client.generation import Drafter, SpeculationMode
 from paceline.errors import InvalidRequestError
@@ -48,8 +49,10 @@ class RequestReader:
             (len(tokenizer.text_of(token_id).encode()) for token_id in range(tokenizer.num_tokens)), default=1
         )
 
-    async def read(self, request: messages.GenerateRequest, target: model_pb2.ModelInfo) -> GenerationTask:
-        """Return the task of a request for the target's model.
+    async def read(
+        self, request: messages.GenerateRequest, target: model_pb2.ModelInfo, tenant: Tenant = ANYBODY
+    ) -> GenerationTask:
+        """Return the task of a tenant's request for the target's model.
 
         Raises InvalidRequestError or one of its kind, ModelNotServedError, TokenOutOfVocabularyError or
         ChatTemplateError.
@@ -59,8 +62,8 @@ class RequestReader:
         end_ids = self.end_ids(request, target)
         sampling = self.sampling(request, end_ids, target)
         speculation = self.speculation(request)
-        max_tokens = self.max_tokens(request)
-        num_choices = self.num_choices(request)
+        max_tokens = self.max_tokens(request, tenant)
+        num_choices = self.num_choices(request, tenant)
         prompt_ids = await self.input_ids(request, target)
         if not prompt_ids:
             raise EmptyPromptError
@@ -77,6 +80,8 @@ class RequestReader:
             target.vocabulary_size,
             num_choices,
             request.echo,
+            tenant.name,
+            len(prompt_ids),
         )
 
     def end_ids(self, request: messages.GenerateRequest, target: model_pb2.ModelInfo) -> frozenset[int]:
@@ -97,18 +102,20 @@ class RequestReader:
             self._structures = structures
             await asyncio.to_thread(structures.compile, sampling.structure)
 
-    def num_choices(self, request: messages.GenerateRequest) -> int:
+    def num_choices(self, request: messages.GenerateRequest, tenant: Tenant) -> int:
         """Return how many answers are wanted."""
         if not request.HasField("num_choices"):
             return 1
-        _check_range("num_choices", request.num_choices, self._config.max_choices)
+        limit = tenant.quotas.capped_choices(self._config.max_choices)
+        _check_range("num_choices", request.num_choices, limit)
         return request.num_choices
 
-    def max_tokens(self, request: messages.GenerateRequest) -> int:
+    def max_tokens(self, request: messages.GenerateRequest, tenant: Tenant) -> int:
         """Return the most tokens to generate."""
+        limit = tenant.quotas.capped_tokens(self._config.max_tokens)
         if not request.HasField("max_tokens"):
-            return min(DEFAULT_MAX_TOKENS, self._config.max_tokens)
-        _check_range("max_tokens", request.max_tokens, self._config.max_tokens)
+            return min(DEFAULT_MAX_TOKENS, limit)
+        _check_range("max_tokens", request.max_tokens, limit)
         return request.max_tokens
 
     def speculation(self, request: messages.GenerateRequest) -> SpeculationPlan:

@@ -12,7 +12,8 @@ class Session:
 
     `ids`, prompt and generated, may run ahead of Redis by the rounds that are being committed. `fork_of` is a session
     whose caches hold the beginning of this one; empty where there is none. `trace` has the spans of the round that
-    runs; None where its trace is not recorded.
+    runs; None where its trace is not recorded. `is_moving` says that a new epoch of ours is on its way to Redis, which
+    may have it before we know.
     """
 
     session_id: str
@@ -21,3 +22,4 @@ class Session:
     ids: list[int]
     fork_of: str = ""
     trace: RoundTrace | None = None
+    is_moving: bool = False

@@ -38,7 +38,7 @@ def fields_of_new(session: NewSession) -> Iterator[Value]:
     yield from ("model", session.model, "digest", session.digest)
     yield from ("num_prompt_ids", len(session.prompt_ids))
     yield from ("sampling", _SAMPLING.dump_json(session.sampling), "task", session.task)
-    yield from ("orchestrator", session.orchestrator)
+    yield from ("orchestrator", session.orchestrator, "tenant", session.tenant)
     yield from fields_of_owners(session.owners)
 
 
@@ -59,7 +59,7 @@ def fields_of_record(record: SessionRecord) -> Iterator[Value]:
     yield from ("model", record.model, "digest", record.digest)
     yield from ("num_prompt_ids", record.num_prompt_ids)
     yield from ("sampling", _SAMPLING.dump_json(record.sampling), "task", record.task)
-    yield from ("orchestrator", record.orchestrator)
+    yield from ("orchestrator", record.orchestrator, "tenant", record.tenant)
     yield from fields_of_owners(record.owners)
 
 
@@ -86,6 +86,7 @@ def record_of(session_id: str, epoch: int, fields: Fields, packed_ids: bytes) ->
         fields[b"task"].decode(),
         fields[b"orchestrator"].decode(),
         int(fields[b"updated_ms"]),
+        _tenant(fields),
     )
 
 
@@ -109,7 +110,13 @@ def overview_of(
         (now_ms - int(fields[b"updated_ms"])) / 1000,
         ttl_ms / 1000,
         fields[b"sampling"].decode(),
+        _tenant(fields),
     )
+
+
+def _tenant(fields: Fields) -> str:
+    """Return whose session it is; older versions left it out."""
+    return (fields.get(b"tenant") or b"").decode()
 
 
 def _owners(fields: Fields) -> SessionOwners:

@@ -38,6 +38,7 @@ class NewSession:
         committed_ids: What follows the prompt already, where it is a fork of another session.
         task: How the generation goes on, as JSON; the store does not read it.
         orchestrator: The process that holds the lease.
+        tenant: Whose it is; empty where callers are not told apart.
     """
 
     session_id: str
@@ -50,6 +51,7 @@ class NewSession:
     committed_ids: tuple[int, ...] = ()
     task: str = "{}"
     orchestrator: str = ""
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class SessionRecord:
         task: How the generation goes on, as JSON.
         orchestrator: The process that holds, or last held, the lease.
         updated_ms: When it last changed, by Redis' clock.
+        tenant: Whose it is; empty where callers were not told apart when it began.
     """
 
     session_id: str
@@ -128,6 +131,7 @@ class SessionRecord:
     task: str = "{}"
     orchestrator: str = ""
     updated_ms: int = 0
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class SessionOverview:
         idle_seconds: Seconds since the last change.
         ttl_seconds: Seconds until Redis forgets the session.
         sampling_json: The sampling parameters as JSON.
+        tenant: Whose it is; empty where callers were not told apart when it began.
     """
 
     session_id: str
@@ -163,6 +168,7 @@ class SessionOverview:
     idle_seconds: float
     ttl_seconds: float
     sampling_json: str
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,19 @@
 """Runs session_store.lua at the server that has a session's keys."""
 
 import asyncio
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
+from orchestrator.lua_script import LuaScript
 from orchestrator.redis_connection import RedisClient, unavailable_if_redis_fails
 from orchestrator.redis_watch import RedisWatch
 from orchestrator.session_fields import Value
 
-_SCRIPT = Path(__file__).with_name("session_store.lua").read_bytes()
-_SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()  # EVALSHA names scripts so
+_SCRIPT = LuaScript(Path(__file__).with_name("session_store.lua"))
 MAX_BATCH = 64  # calls that the server runs in one go, in which nobody else is served: below a millisecond
 
 
@@ -64,7 +62,7 @@ class SessionScript:
                     return [await self._answer(calls[0])]
                 if not self.has_one_server:
                     return await asyncio.gather(*map(self._answer, calls), return_exceptions=True)
-                return await self._call(*self._parts_of_batch(calls))
+                return await _SCRIPT.run(self._redis, *self._parts_of_batch(calls))
 
     @property
     def has_one_server(self) -> bool:
@@ -80,15 +78,7 @@ class SessionScript:
         return state_key.decode().removeprefix(f"{self._prefix}:{{").removesuffix("}:state")
 
     async def _answer(self, call: Call) -> list[Any]:
-        return await self._call(2, *self._keys(call), call.command, *call.arguments)
-
-    async def _call(self, *parts: Value) -> list[Any]:
-        try:
-            answer = await self._redis.execute_command("EVALSHA", _SHA, *parts)
-        except NoScriptError:  # a server that has been restarted or is new to us
-            answer = await self._redis.execute_command("EVAL", _SCRIPT, *parts)
-        assert isinstance(answer, list), answer
-        return answer
+        return await _SCRIPT.run(self._redis, 2, *self._keys(call), call.command, *call.arguments)
 
     def _parts_of_batch(self, calls: Sequence[Call]) -> Iterator[Value]:
         yield 2 * len(calls)

@@ -95,6 +95,7 @@ def _session_message(session: SessionOverview) -> messages.SessionInfo:
         ttl_seconds=session.ttl_seconds,
         digest=session.digest.hex(),
         sampling_json=session.sampling_json,
+        tenant=session.tenant,
     )
 
 

@@ -23,7 +23,8 @@
 local state, ids_key = KEYS[1], KEYS[2]
 local BYTES_PER_ID = 4
 local OVERVIEW_FIELDS = {'status', 'model', 'num_prompt_ids', 'digest', 'sampling', 'target_replica',
-  'target_incarnation', 'draft_replica', 'draft_incarnation', 'orchestrator', 'lease_deadline_ms', 'updated_ms'}
+  'target_incarnation', 'draft_replica', 'draft_incarnation', 'orchestrator', 'lease_deadline_ms', 'updated_ms',
+  'tenant'}
 
 local function text(number)
   return string.format('%.0f', number)

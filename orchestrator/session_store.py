@@ -1,4 +1,4 @@
-"""Sessions in Redis. This module and session_store.lua own every key and every script."""
+"""Sessions in Redis. This module and session_store.lua own every key and every script but those of quotas."""
 
 import heapq
 import secrets
@@ -14,6 +14,7 @@ from orchestrator.errors import (
     SessionMovedError,
     SessionStoreUnavailableError,
 )
+from orchestrator.quota_store import QuotaStore
 from orchestrator.redis_address import read_redis_url
 from orchestrator.redis_connection import (
     ConnectionLimits,
@@ -98,14 +99,17 @@ class SessionStore:
     its retries. A method with an epoch raises StaleEpochError where another owner has taken over,
     SessionCancelledError where an operator has ended the session, and SessionLostError where Redis has lost what it
     had acknowledged: `restore` puts it back.
+
+    Attributes:
+        quotas: What tenants use, in the same Redis.
     """
 
     def __init__(self, redis: RedisClient, settings: StoreSettings, metrics: Metrics | None = None) -> None:
         self._redis = redis
         self._settings = settings
-        self._script = SessionScript(
-            redis, settings.prefix, settings.limits.deadline_seconds, RedisWatch(metrics or Metrics())
-        )
+        watch = RedisWatch(metrics or Metrics())
+        self._script = SessionScript(redis, settings.prefix, settings.limits.deadline_seconds, watch)
+        self.quotas = QuotaStore(redis, settings.prefix, settings.lease_seconds, watch)
         self._commits = CallLine(self._script.outcomes)
 
     @classmethod

@@ -2,18 +2,21 @@
 
 import asyncio
 import sys
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from paceline.cli import sampling_options as options
+from paceline.cli.connection_options import with_connection_options
 from paceline.cli.generation_view import GenerationView, JsonView, TextView, describe_summary
 from paceline.cli.prompt_source import continuation_of, make_prompt, read_prompt
 from paceline.cli.status_row import StatusRow
 from paceline.cli.token_painter import Marking, TokenPainter, has_colour
 from paceline.cli.tracing import tracing
+from paceline.client.connection import ConnectionSettings, handshakes_explained
 from paceline.client.generation import (
     Continuation,
     Drafter,
@@ -31,7 +34,15 @@ from paceline.local.cluster_record import find_cluster
 app = typer.Typer(add_completion=False)
 
 
+class Destination(NamedTuple):
+    """Orchestrators, HOST:PORT with commas between them, and how they are reached."""
+
+    addresses: str
+    connection: ConnectionSettings
+
+
 @app.command()
+@with_connection_options
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="The prompt; - reads it from stdin.")] = None,
     path: Annotated[
@@ -126,6 +137,8 @@ def generate(
     ignores_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on to --max-tokens, whatever the model says.")
     ] = False,
+    *,
+    connection: ConnectionSettings,
 ) -> None:
     """Generate text from a prompt, streamed to stdout; statistics go to stderr."""
     continuation = continuation_of(resume, rewind, fork)
@@ -156,17 +169,17 @@ def generate(
         echo=echo,
         continuation=continuation,
     )
-    address = address or find_cluster().address
+    cluster = Destination(address or find_cluster().address, connection)
     marking = _marking(has_brackets=has_brackets) if shows_drafts else Marking.NONE
     with tracing("generate"):
         if as_json:
-            asyncio.run(_stream(address, request, JsonView()))
+            asyncio.run(_stream(cluster, request, JsonView()))
         elif num_choices > 1:
-            asyncio.run(_print_choices(address, request, marking, has_statistics=has_statistics))
+            asyncio.run(_print_choices(cluster, request, marking, has_statistics=has_statistics))
         else:
             with StatusRow(is_shown=has_statistics and sys.stderr.isatty()) as row:
                 view = TextView(marking, row, has_statistics=has_statistics, is_sampled=temperature > 0)
-                asyncio.run(_stream(address, request, view))
+                asyncio.run(_stream(cluster, request, view))
 
 
 def _prompt(
@@ -184,23 +197,29 @@ def _prompt(
     return make_prompt(read_prompt(text, path), system, is_chat=False)  # it goes on where the session is
 
 
-def _connect(addresses: str) -> AbstractAsyncContextManager[ResumingOrchestrator]:
+@asynccontextmanager
+async def _connected(cluster: Destination) -> AsyncIterator[ResumingOrchestrator]:
     # Nobody waits at a terminal for a cluster that is not there.
-    settings = RetrySettings(give_up_at_first_seconds=0.0)
-    return connect_to_all([one.strip() for one in addresses.split(",") if one.strip()], settings)
+    retry = RetrySettings(give_up_at_first_seconds=0.0)
+    addresses = [one.strip() for one in cluster.addresses.split(",") if one.strip()]
+    async with (
+        handshakes_explained(cluster.connection),
+        connect_to_all(addresses, retry, cluster.connection) as orchestrator,
+    ):
+        yield orchestrator
 
 
-async def _stream(address: str, request: GenerationRequest, view: GenerationView) -> None:
-    async with _connect(address) as orchestrator, aclosing(orchestrator.generate(request)) as events:
+async def _stream(cluster: Destination, request: GenerationRequest, view: GenerationView) -> None:
+    async with _connected(cluster) as orchestrator, aclosing(orchestrator.generate(request)) as events:
         async for event in events:
             view.show(event)
 
 
 async def _print_choices(
-    address: str, request: GenerationRequest, marking: Marking, *, has_statistics: bool
+    cluster: Destination, request: GenerationRequest, marking: Marking, *, has_statistics: bool
 ) -> None:
     """Print one answer after the other, since they come all at once."""
-    async with _connect(address) as orchestrator:
+    async with _connected(cluster) as orchestrator:
         completions = await orchestrator.complete_choices(request)
     painter = TokenPainter(marking, is_terminal=sys.stdout.isatty())
     for number, completion in enumerate(completions, start=1):

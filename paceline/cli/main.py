@@ -20,10 +20,13 @@ class PacelineCommands(DeferredGroup):
         "sessions": "List, show and cancel sessions.",
         "top": "Watch both pools, the rounds and the sessions.",
         "log-level": "Show or set the log level of a running process.",
+        "keys": "Draw API keys for tenants, and print their digests.",
         "bench": "Measure tokens per second, target-only beside speculative.",
         "models": "List, pull and prepare models.",
     }
 
+
+_STARTERS = frozenset({"bench", "demo", "up"})
 
 app = typer.Typer(
     name="paceline",
@@ -42,6 +45,7 @@ def _print_version(is_wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     is_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -50,5 +54,6 @@ def main(
     ] = False,
 ) -> None:
     """Serve a language model faster: a small draft model proposes, the target model decides every token."""
-    # Else gRPC writes of lost connections across what a command shows; it reads this once, when it is imported.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # Else gRPC writes of connections that fail across what a command shows; it reads this once, when it is imported.
+    # Services inherit it from the command that starts them, and its errors belong in their logs.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR" if context.invoked_subcommand in _STARTERS else "NONE")

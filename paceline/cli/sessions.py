@@ -10,11 +10,16 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from paceline.cli.connection_options import with_connection_options
 from paceline.cli.failure import failures_explained
+from paceline.client.connection import ConnectionSettings, handshakes_explained
 from paceline.client.sessions import SessionInfo, Sessions, SessionStatus, connect_to_sessions
 from paceline.local.cluster_record import find_cluster
 
 T = TypeVar("T")
+
+# Where nobody's window is the limit, for example in a pipe, lines stay whole.
+_WIDTH_OF_A_FILE = 200
 
 app = typer.Typer(no_args_is_help=True, help="Sessions: who is being served, by whom, and ending it.")
 
@@ -31,6 +36,7 @@ SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="The session, 
 
 
 @app.command("list")
+@with_connection_options
 def list_sessions(
     *,
     status: Annotated[SessionStatus | None, typer.Option(help="Only sessions of this status.")] = None,
@@ -39,13 +45,16 @@ def list_sessions(
     ] = 100,
     as_json: AsJson = False,
     address: At = None,
+    connection: ConnectionSettings,
 ) -> None:
     """List sessions, the latest change first."""
-    listing = _ask(address, lambda sessions: sessions.list(status, max_sessions))
+    listing = _ask(address, connection, lambda sessions: sessions.list(status, max_sessions))
     if as_json:
         print(json.dumps(asdict(listing), indent=2))
         return
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH_OF_A_FILE)
     console.print(_table(listing.sessions))
     num_shown = len(listing.sessions)
     if num_shown < listing.num_found:
@@ -53,20 +62,37 @@ def list_sessions(
 
 
 @app.command("show")
-def show_session(session_id: SessionId, *, as_json: AsJson = False, address: At = None) -> None:
+@with_connection_options
+def show_session(
+    session_id: SessionId,
+    *,
+    as_json: AsJson = False,
+    address: At = None,
+    connection: ConnectionSettings,
+) -> None:
     """Show all that is known of a session; its text is not."""
-    _show(_ask(address, lambda sessions: sessions.get(session_id)), as_json=as_json)
+    _show(_ask(address, connection, lambda sessions: sessions.get(session_id)), as_json=as_json)
 
 
 @app.command("cancel")
-def cancel_session(session_id: SessionId, *, as_json: AsJson = False, address: At = None) -> None:
+@with_connection_options
+def cancel_session(
+    session_id: SessionId,
+    *,
+    as_json: AsJson = False,
+    address: At = None,
+    connection: ConnectionSettings,
+) -> None:
     """End a session: its client gets CANCELLED, its caches are freed, and nothing continues it."""
-    _show(_ask(address, lambda sessions: sessions.cancel(session_id)), as_json=as_json)
+    _show(_ask(address, connection, lambda sessions: sessions.cancel(session_id)), as_json=as_json)
 
 
-def _ask(address: str | None, question: Callable[[Sessions], Awaitable[T]]) -> T:
+def _ask(
+    address: str | None, connection: ConnectionSettings, question: Callable[[Sessions], Awaitable[T]]
+) -> T:
     async def ask() -> T:
-        async with connect_to_sessions(address or find_cluster().address) as sessions:
+        place = address or find_cluster().address
+        async with handshakes_explained(connection), connect_to_sessions(place, connection) as sessions:
             return await question(sessions)
 
     with failures_explained():
@@ -76,12 +102,13 @@ def _ask(address: str | None, question: Callable[[Sessions], Awaitable[T]]) -> T
 def _table(sessions: Sequence[SessionInfo]) -> Table:
     table = Table(
         Column("session", min_width=32, no_wrap=True),
-        "status",
-        Column("tokens", justify="right"),
+        Column("status", no_wrap=True),
+        "tenant",
+        Column("tokens", justify="right", no_wrap=True),
         "target",
         "draft",
-        Column("idle", justify="right"),
-        Column("lease", justify="right"),
+        Column("idle", justify="right", no_wrap=True),
+        Column("lease", justify="right", no_wrap=True),
         box=None,
         pad_edge=False,
     )
@@ -89,6 +116,7 @@ def _table(sessions: Sequence[SessionInfo]) -> Table:
         table.add_row(
             one.session_id,
             one.status,
+            one.tenant or "-",
             f"{one.num_prompt_tokens} + {one.position - one.num_prompt_tokens}",
             one.target,
             one.draft or "-",

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from paceline.cli.connection_options import with_connection_options
 from paceline.cli.failure import FAILURE_EXIT_CODE
 from paceline.cli.monitor.frame import frame
 from paceline.cli.monitor.history import History
@@ -20,6 +21,7 @@ from paceline.cli.monitor.keyboard import keys_read
 from paceline.cli.monitor.poll import connect_to_orchestrators
 from paceline.cli.monitor.report import report
 from paceline.cli.monitor.view import View, view_of
+from paceline.client.connection import ConnectionSettings
 from paceline.errors import ConfigError
 from paceline.local.cluster_record import find_cluster
 
@@ -29,6 +31,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@with_connection_options
 def top(
     *,
     address: Annotated[
@@ -45,14 +48,16 @@ def top(
         bool, typer.Option("--once", help="Look twice, one interval apart, print what there is, and end.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each look.")] = False,
+    connection: ConnectionSettings,
 ) -> None:
     """Watch both pools, the rounds and the sessions; q or Ctrl-C ends it."""
     addresses = [one.strip() for one in (address or find_cluster().address).split(",") if one.strip()]
     if not addresses:
         raise ConfigError("--address names no orchestrator: give HOST:PORT", setting="address")
     console = Console(highlight=False)
+    views = _views(addresses, interval_seconds, connection)
     if is_once:
-        view = asyncio.run(_look_twice(addresses, interval_seconds))
+        view = asyncio.run(_look_twice(views))
         _print(view, console, as_json=as_json)
         if not any(one.status is not None for one in view.answers):
             raise typer.Exit(FAILURE_EXIT_CODE)
@@ -60,15 +65,16 @@ def top(
     if not as_json and (not console.is_terminal or console.is_dumb_terminal):
         raise ConfigError("stdout is no terminal that can be drawn on: give --once or --json", setting="once")
     stop = asyncio.Event()
-    views = _views(addresses, interval_seconds)
     work = _print_lines(views) if as_json else _show(views, console, stop)
     asyncio.run(_until_stopped(work, stop))
 
 
-async def _views(addresses: Sequence[str], interval_seconds: float) -> AsyncGenerator[View]:
+async def _views(
+    addresses: Sequence[str], interval_seconds: float, connection: ConnectionSettings
+) -> AsyncGenerator[View]:
     """Yield a view after each look, for ever."""
     history = History()
-    async with connect_to_orchestrators(addresses, interval_seconds) as orchestrators:
+    async with connect_to_orchestrators(addresses, interval_seconds, connection) as orchestrators:
         while True:
             began_at = time.monotonic()
             history.add(await orchestrators.poll())
@@ -76,8 +82,8 @@ async def _views(addresses: Sequence[str], interval_seconds: float) -> AsyncGene
             await asyncio.sleep(max(0.0, began_at + interval_seconds - time.monotonic()))
 
 
-async def _look_twice(addresses: Sequence[str], interval_seconds: float) -> View:
-    async with aclosing(_views(addresses, interval_seconds)) as views:
+async def _look_twice(views: AsyncGenerator[View]) -> View:
+    async with aclosing(views):
         await anext(views)
         return await anext(views)
 

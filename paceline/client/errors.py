@@ -6,6 +6,7 @@ from typing import Self
 import grpc.aio
 
 from paceline.errors import PacelineError
+from paceline.security.handshake import HandshakeFault, HandshakeReason
 from paceline.serving.status import error_reason
 
 
@@ -21,13 +22,32 @@ class CallFailedError(PacelineError):
         self.code = code
         self.call_reason = reason
         self.metadata = dict(metadata)
-        super().__init__(_sentence(address, reason, message), code=code, metadata=self.metadata)
+        super().__init__(message, code=code, metadata=self.metadata)
+
+    @property
+    def retry_after_seconds(self) -> float:
+        """Seconds before which another attempt is in vain, as a quota says; 0 where nothing does."""
+        return float(self.metadata.get("retry_after_seconds", 0.0))
 
     @classmethod
-    def of(cls, address: str, error: grpc.aio.AioRpcError) -> Self:
+    def of(cls, address: str, error: grpc.aio.AioRpcError, *, is_encrypted: bool = False) -> Self:
         """Return what a failed call to an address comes to."""
         reason, message, metadata = error_reason(error)
-        return cls(address, error.code().name, reason, message, metadata)
+        code = error.code().name
+        return cls(address, code, reason, _sentence(address, reason, message, is_encrypted), metadata)
+
+
+class HandshakeFailedError(PacelineError):
+    """There is no connection, because of TLS (`address`, `fault`)."""
+
+    reason = "HANDSHAKE_FAILED"
+
+    def __init__(self, address: str, fault: HandshakeFault) -> None:
+        self.address = address
+        self.fault = fault
+        super().__init__(
+            f"{fault.message}: {_ADVICE[fault.reason]} ({fault.reason})", address=address, fault=fault.reason
+        )
 
 
 class StreamGapError(PacelineError):
@@ -43,9 +63,27 @@ class StreamGapError(PacelineError):
         )
 
 
-def _sentence(address: str, reason: str, message: str) -> str:
-    if reason == "UNAVAILABLE":  # gRPC's own word: nobody listens there
+_ADVICE = {
+    HandshakeReason.CERTIFICATE_EXPIRED: "have it renewed",
+    HandshakeReason.CERTIFICATE_NOT_YET_VALID: "look at the clocks of both machines",
+    HandshakeReason.CERTIFICATE_OF_ANOTHER_CA: "give the certificate of its authority with --ca-file",
+    HandshakeReason.CERTIFICATE_OF_ANOTHER_NAME: "call it by a name that it is for, or give that with --server-name",
+    HandshakeReason.CERTIFICATE_INVALID: "have another one issued",
+    HandshakeReason.OWN_CERTIFICATE_EXPIRED: "renew that of --certificate-file",
+    HandshakeReason.OWN_CERTIFICATE_MISSING: "give --certificate-file and --key-file",
+    HandshakeReason.OWN_CERTIFICATE_REFUSED: "give one of the authority that it knows with --certificate-file",
+    HandshakeReason.TLS_NOT_SPOKEN: "check the address; leave out --ca-file where plain text is meant",
+    HandshakeReason.TLS_REQUIRED: "give --ca-file",
+}
+
+
+def _sentence(address: str, reason: str, message: str, is_encrypted: bool) -> str:
+    if reason == "UNAVAILABLE":  # gRPC's own word: nobody listens there, or there is no TLS connection
+        if is_encrypted:
+            return f"no TLS connection to {address}: {message}"
         return f"nobody answers at {address}: start a cluster with `paceline up`, or check the address"
     if reason == "UNIMPLEMENTED":  # gRPC's own word too
         return f"the process at {address} does not know the call: it is another service, or an older version"
+    if reason == "API_KEY_MISSING":
+        return f"{address} wants to know who calls: give --api-key-file, or set PACELINE_API_KEY ({reason})"
     return f"{message} ({reason})"

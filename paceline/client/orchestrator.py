@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 import grpc.aio
 
 from paceline.client.completion import Completion, CompletionBuilder
-from paceline.client.errors import CallFailedError
+from paceline.client.connection import PLAIN_TEXT, Connection, ConnectionSettings, connected
 from paceline.client.generation import GenerationEvent, GenerationRequest
 from paceline.client.messages import event_of, request_message, served_models_of
 from paceline.client.served_model import ServedModels
@@ -14,41 +14,28 @@ from paceline.client.tracing import traced_call
 from paceline.v1 import orchestrator_service_pb2 as pb
 from paceline.v1 import orchestrator_service_pb2_grpc as pb_grpc
 
-# The orchestrator decides what is too large; gRPC's own limit must not come first.
-# Pings notice an orchestrator that is stopped or cut off while a stream waits for it.
-CHANNEL_OPTIONS = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.keepalive_time_ms", 6_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-)
-
 
 class Orchestrator:
     """A connection to one orchestrator; made by `connect`."""
 
-    def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
-        self._address = address
-        self._stub = pb_grpc.OrchestratorServiceStub(channel)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         """Yield the events of a generation; closing the generator or cancelling its task ends the session.
 
         Raises CallFailedError.
         """
-        with traced_call("paceline.generate", **{"server.address": self._address}) as metadata:
-            call = self._stub.Generate(request_message(request), metadata=metadata)
+        connection = self._connection
+        with traced_call("paceline.generate", **{"server.address": connection.address}) as trace:
+            call = self._stub.Generate(request_message(request), metadata=(*connection.metadata, *trace))
             try:
                 async for message in call:
                     event = event_of(message)
                     if event is not None:
                         yield event
             except grpc.aio.AioRpcError as error:
-                raise CallFailedError.of(self._address, error) from error
+                raise connection.failure(error) from error
             finally:
                 call.cancel()
 
@@ -66,15 +53,19 @@ class Orchestrator:
 
     async def served_models(self) -> ServedModels:
         """Return which models stand behind the orchestrator; raises CallFailedError."""
-        try:
-            response = await self._stub.GetModel(pb.OrchestratorServiceGetModelRequest())
-        except grpc.aio.AioRpcError as error:
-            raise CallFailedError.of(self._address, error) from error
-        return served_models_of(response)
+        request = pb.OrchestratorServiceGetModelRequest()
+        return served_models_of(await self._connection.ask(self._stub.GetModel, request))
+
+    @property
+    def _stub(self) -> "pb_grpc.OrchestratorServiceAsyncStub":
+        return self._connection.stub(pb_grpc.OrchestratorServiceStub)
 
 
 @asynccontextmanager
-async def connect(address: str) -> AsyncIterator[Orchestrator]:
-    """Connect to the orchestrator at HOST:PORT inside a `with`; the first call finds out if it is there."""
-    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-        yield Orchestrator(address, channel)
+async def connect(address: str, settings: ConnectionSettings = PLAIN_TEXT) -> AsyncIterator[Orchestrator]:
+    """Connect to the orchestrator at HOST:PORT inside a `with`; the first call finds out if it is there.
+
+    Raises ConfigError over the settings.
+    """
+    async with connected(address, settings) as connection:
+        yield Orchestrator(connection)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from paceline.client.completion import Completion, CompletionBuilder
+from paceline.client.connection import PLAIN_TEXT, ConnectionSettings
 from paceline.client.errors import CallFailedError, StreamGapError
 from paceline.client.generation import (
     Continuation,
@@ -129,11 +130,18 @@ class ResumingOrchestrator:
 
 @asynccontextmanager
 async def connect_to_all(
-    addresses: Sequence[str], settings: RetrySettings | None = None
+    addresses: Sequence[str],
+    settings: RetrySettings | None = None,
+    connection: ConnectionSettings = PLAIN_TEXT,
 ) -> AsyncIterator[ResumingOrchestrator]:
-    """Connect to the orchestrators at HOST:PORT, at least one, inside a `with`."""
+    """Connect to the orchestrators at HOST:PORT, at least one, inside a `with`.
+
+    Raises ConfigError over the settings of the connection.
+    """
     async with AsyncExitStack() as stack:
-        orchestrators = [await stack.enter_async_context(connect(address)) for address in addresses]
+        orchestrators = [
+            await stack.enter_async_context(connect(address, connection)) for address in addresses
+        ]
         yield ResumingOrchestrator(orchestrators, settings or RetrySettings())
 
 
@@ -196,10 +204,11 @@ class _Retry:
             error.code in _RETRYABLE_CODES or error.call_reason in _TRANSPORT_REASONS
         ) and error.call_reason not in _FINAL_REASONS
         self._num_untried -= 1
-        is_too_late = time.monotonic() + self._pause_seconds > self._give_up_at
+        is_too_late = time.monotonic() + error.retry_after_seconds + self._pause_seconds > self._give_up_at
         if not is_retryable or (is_too_late and self._num_untried <= 0):
             raise error
-        await asyncio.sleep(random.uniform(0.5, 1.0) * self._pause_seconds)  # noqa: S311, jitter
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311, spreads clients
+        await asyncio.sleep(error.retry_after_seconds + jitter * self._pause_seconds)
         self._pause_seconds = min(2 * self._pause_seconds, self._settings.last_pause_seconds)
 
 

@@ -1,24 +1,21 @@
 """Sessions as operators see them."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
-import grpc.aio
-
-from paceline.client.errors import CallFailedError
-from paceline.client.orchestrator import CHANNEL_OPTIONS
+from paceline.client.connection import PLAIN_TEXT, Connection, ConnectionSettings, connected
 from paceline.client.session_status import MESSAGE_OF_STATUS, STATUS_OF_MESSAGE, SessionStatus
 from paceline.v1 import session_service_pb2 as pb
 from paceline.v1 import session_service_pb2_grpc as pb_grpc
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """One session; see `paceline.v1.SessionInfo`. `draft` is empty where the target decodes alone."""
+    """One session; see `paceline.v1.SessionInfo`.
+
+    `draft` is empty where the target decodes alone, `tenant` where tenants are not told apart.
+    """
 
     session_id: str
     status: SessionStatus
@@ -34,6 +31,7 @@ class SessionInfo:
     ttl_seconds: float
     digest: str
     sampling_json: str
+    tenant: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,39 +45,41 @@ class SessionList:
 class Sessions:
     """The sessions behind one orchestrator; made by `connect_to_sessions`. Every method raises CallFailedError."""
 
-    def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
-        self._address = address
-        self._stub = pb_grpc.SessionServiceStub(channel)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     async def list(self, status: SessionStatus | None = None, max_sessions: int | None = None) -> SessionList:
         """Return sessions, the latest change first."""
         message = MESSAGE_OF_STATUS[status] if status is not None else pb.SESSION_STATUS_UNSPECIFIED
         request = pb.ListSessionsRequest(status=message, max_sessions=max_sessions)
-        response = await self._answered(self._stub.ListSessions(request))
+        response = await self._connection.ask(self._stub.ListSessions, request)
         return SessionList(tuple(map(_session, response.sessions)), response.num_found)
 
     async def get(self, session_id: str) -> SessionInfo:
         """Return one session."""
         request = pb.GetSessionRequest(session_id=session_id)
-        return _session((await self._answered(self._stub.GetSession(request))).session)
+        return _session((await self._connection.ask(self._stub.GetSession, request)).session)
 
     async def cancel(self, session_id: str) -> SessionInfo:
         """End a session, whoever owns it, and return it as it is then."""
         request = pb.CancelSessionRequest(session_id=session_id)
-        return _session((await self._answered(self._stub.CancelSession(request))).session)
+        return _session((await self._connection.ask(self._stub.CancelSession, request)).session)
 
-    async def _answered(self, call: Awaitable[T]) -> T:
-        try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            raise CallFailedError.of(self._address, error) from error
+    @property
+    def _stub(self) -> "pb_grpc.SessionServiceAsyncStub":
+        return self._connection.stub(pb_grpc.SessionServiceStub)
 
 
 @asynccontextmanager
-async def connect_to_sessions(address: str) -> AsyncIterator[Sessions]:
-    """Connect to the orchestrator at HOST:PORT inside a `with`; the first call finds out if it is there."""
-    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-        yield Sessions(address, channel)
+async def connect_to_sessions(
+    address: str, settings: ConnectionSettings = PLAIN_TEXT
+) -> AsyncIterator[Sessions]:
+    """Connect to the orchestrator at HOST:PORT inside a `with`; the first call finds out if it is there.
+
+    Raises ConfigError over the settings.
+    """
+    async with connected(address, settings) as connection:
+        yield Sessions(connection)
 
 
 def _session(message: pb.SessionInfo) -> SessionInfo:
@@ -98,4 +98,5 @@ def _session(message: pb.SessionInfo) -> SessionInfo:
         message.ttl_seconds,
         message.digest,
         message.sampling_json,
+        message.tenant,
     )

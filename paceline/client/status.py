@@ -4,10 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import grpc.aio
-
-from paceline.client.errors import CallFailedError
-from paceline.client.orchestrator import CHANNEL_OPTIONS
+from paceline.client.connection import PLAIN_TEXT, Connection, ConnectionSettings, connected
 from paceline.client.orchestrator_totals import OrchestratorTotals
 from paceline.client.replica_state import STATE_OF_MESSAGE, ReplicaState
 from paceline.v1 import model_pb2, round_pb2
@@ -95,23 +92,29 @@ class OrchestratorStatus:
 class StatusClient:
     """What one orchestrator tells of itself; made by `connect_to_status`."""
 
-    def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
-        self._address = address
-        self._stub = pb_grpc.StatusServiceStub(channel)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     async def get(self, timeout_seconds: float | None = None) -> OrchestratorStatus:
         """Return the status; raises CallFailedError, also where it takes longer than the timeout."""
-        try:
-            return _status(await self._stub.GetStatus(pb.GetStatusRequest(), timeout=timeout_seconds))
-        except grpc.aio.AioRpcError as error:
-            raise CallFailedError.of(self._address, error) from error
+        request = pb.GetStatusRequest()
+        return _status(await self._connection.ask(self._stub.GetStatus, request, timeout_seconds))
+
+    @property
+    def _stub(self) -> "pb_grpc.StatusServiceAsyncStub":
+        return self._connection.stub(pb_grpc.StatusServiceStub)
 
 
 @asynccontextmanager
-async def connect_to_status(address: str) -> AsyncIterator[StatusClient]:
-    """Connect to the orchestrator at HOST:PORT inside a `with`; the first call finds out if it is there."""
-    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-        yield StatusClient(address, channel)
+async def connect_to_status(
+    address: str, settings: ConnectionSettings = PLAIN_TEXT
+) -> AsyncIterator[StatusClient]:
+    """Connect to the orchestrator at HOST:PORT inside a `with`; the first call finds out if it is there.
+
+    Raises ConfigError over the settings.
+    """
+    async with connected(address, settings) as connection:
+        yield StatusClient(connection)
 
 
 def _status(message: pb.GetStatusResponse) -> OrchestratorStatus:

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Arguments
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from paceline.errors import ConfigError, PacelineError
+from paceline.security.certificates import CertificateFiles, OwnFiles
+from paceline.security.peer_names import checked_pattern
 from paceline.telemetry.setup import TelemetrySettings
 
 MIB = 1 << 20
@@ -43,6 +45,10 @@ Address = Annotated[str, AfterValidator(_check_address)]
 # On the command line and in the environment: parts with commas between them.
 Addresses = Annotated[tuple[Address, ...], NoDecode, BeforeValidator(_split)]
 Cores = Annotated[tuple[Annotated[int, Field(ge=0)], ...], NoDecode, BeforeValidator(_split)]
+PeerNames = Annotated[
+    tuple[Annotated[str, AfterValidator(checked_pattern)], ...], NoDecode, BeforeValidator(_split)
+]
+TlsClients = Literal["require", "accept"]
 
 
 class ServiceConfig(BaseSettings):
@@ -103,6 +109,62 @@ class ServiceConfig(BaseSettings):
             le=1,
         ),
     ] = 0.05
+
+    tls_certificate_file: Annotated[
+        Path | None,
+        Field(
+            description="Certificate of this service, PEM, behind it those that lead to its authority. With it go "
+            "--tls-key-file and --tls-ca-file; without them all is plain text. Files that are replaced are read again."
+        ),
+    ] = None
+    tls_key_file: Annotated[Path | None, Field(description="Key of that certificate, PEM.")] = None
+    tls_ca_file: Annotated[
+        Path | None,
+        Field(description="Certificates of the authorities whose certificates the other side may show, PEM."),
+    ] = None
+    tls_clients: Annotated[
+        TlsClients,
+        Field(description="Whether callers must show a certificate of --tls-ca-file, or are asked for none."),
+    ] = "require"
+    tls_peer_names: Annotated[
+        PeerNames,
+        Field(
+            description="DNS or URI names, with commas between them, one of which a caller's certificate must be for; "
+            "*. stands for one label. All of the authority's if empty."
+        ),
+    ] = ()
+    health_listen: Annotated[
+        Address | None,
+        Field(
+            description="Address for gRPC's health service alone, in plain text, HOST:PORT: for probes, which speak no "
+            "TLS. None if unset."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        files = {
+            "--tls-certificate-file": self.tls_certificate_file,
+            "--tls-key-file": self.tls_key_file,
+            "--tls-ca-file": self.tls_ca_file,
+        }
+        missing = [flag for flag, path in files.items() if path is None]
+        if missing and len(missing) < len(files):
+            raise ValueError(
+                f"{', '.join(files)} go together: give {' and '.join(missing)} too, or none of them"
+            )
+        if self.tls_peer_names and (missing or self.tls_clients != "require"):
+            raise ValueError(
+                "--tls-peer-names are names in callers' certificates: give certificates and --tls-clients require"
+            )
+        return self
+
+    @property
+    def certificate_files(self) -> CertificateFiles | None:
+        """Where the certificates of this service lie; None where it speaks plain text."""
+        if self.tls_ca_file is None or self.tls_certificate_file is None or self.tls_key_file is None:
+            return None
+        return CertificateFiles(self.tls_ca_file, OwnFiles(self.tls_certificate_file, self.tls_key_file))
 
     @property
     def telemetry(self) -> TelemetrySettings:
@@ -256,4 +318,6 @@ def _config_error(config_class: type[ServiceConfig], detail: ErrorDetails) -> Co
     if detail["type"] == "missing":
         return ConfigError(f"{flag} is required (or set {variable})", setting=field)
     message = detail["msg"].removeprefix("Value error, ")
+    if not field:  # several settings contradict each other; the message names them
+        return ConfigError(message, setting="")
     return ConfigError(f"{flag} (or {variable}) is {detail['input']!r}: {message}", setting=field)

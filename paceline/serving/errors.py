@@ -43,3 +43,9 @@ class DrainingError(PacelineError):
     """The process is shutting down and admits nothing new."""
 
     reason = "DRAINING"
+
+
+class PeerNotAllowedError(PacelineError):
+    """The caller's certificate bears none of the names that may call this service (`names`)."""
+
+    reason = "PEER_NOT_ALLOWED"

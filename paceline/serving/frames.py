@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Frame(Generic[A]):
-    """Answers that are ready, and now and then a sign of life."""
+    """Answers that are ready, and with the first ones and now and then a sign of life."""
 
     answers: list[A]
     progress: EngineProgress | None
@@ -54,6 +54,7 @@ class FrameExchange(Generic[Q, A]):
         self._running: set[asyncio.Future[A]] = set()
         self._ready: list[A] = []
         self._is_sign_due = False
+        self._was_sign_given = False
         self._changed = asyncio.Event()
 
     async def answers(self, frames: AsyncIterator[Q]) -> AsyncGenerator[Frame[A], None]:
@@ -85,8 +86,10 @@ class FrameExchange(Generic[Q, A]):
 
     def _take_frame(self) -> Frame[A]:
         ready, self._ready = self._ready, []
-        progress = self._signs_of_life.progress() if self._is_sign_due else None
-        self._is_sign_due = False
+        # The first answers tell the caller what to expect, so that it need not ask when they are the last ones.
+        is_wanted = self._is_sign_due or not self._was_sign_given
+        progress = self._signs_of_life.progress() if is_wanted else None
+        self._is_sign_due, self._was_sign_given = False, True
         return Frame(ready, progress)
 
     @contextmanager

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 
 from paceline.serving.decoding import Unreadable, careful_deserializer
+from paceline.serving.method_handler import behaviour_of, with_behaviour
 from paceline.serving.status import abort
 from paceline.telemetry.metrics import Family, Histogram
 
@@ -70,17 +71,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return self._wrapped(handler, handler_call_details.method.removeprefix("/"))
 
     def _wrapped(self, handler: Any, method: str) -> Any:
-        inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         make = self._stream_behaviour if handler.response_streaming else self._behaviour
-        behaviour = make(inner, method)
-        kind = ("stream" if handler.request_streaming else "unary") + (
-            "_stream" if handler.response_streaming else "_unary"
-        )
-        make_handler = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make_handler(
-            behaviour,
-            careful_deserializer(handler.request_deserializer, self._max_message_bytes),
-            handler.response_serializer,
+        behaviour = make(behaviour_of(handler), method)
+        return with_behaviour(
+            handler, behaviour, careful_deserializer(handler.request_deserializer, self._max_message_bytes)
         )
 
     def _behaviour(

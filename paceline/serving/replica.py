@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from paceline.serving.config import ModelServiceConfig
 from paceline.serving.placement import Placement
+from paceline.serving.version import ServiceVersion
 from paceline.v1 import model_pb2
 
 
@@ -31,5 +32,8 @@ class Replica:
         """Return it as the message."""
         placement = self.placement.to_message() if self.placement is not None else None
         return model_pb2.ReplicaInfo(
-            replica_id=self.replica_id, incarnation=self.incarnation, placement=placement
+            replica_id=self.replica_id,
+            incarnation=self.incarnation,
+            placement=placement,
+            version=ServiceVersion.here().to_message(),
         )

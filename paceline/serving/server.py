@@ -13,11 +13,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from paceline.errors import ConfigError
+from paceline.security.certificate_watch import CertificateWatch
+from paceline.security.certificates import Role
+from paceline.security.loopback import is_loopback
+from paceline.security.server_credentials import server_credentials
 from paceline.serving.collector import spare_long_lived_objects
 from paceline.serving.config import ServiceConfig
 from paceline.serving.interceptor import CallInterceptor, RunningCalls
 from paceline.serving.log_servicer import SERVICE_NAME as LOG_SERVICE_NAME
 from paceline.serving.log_servicer import LogServicer
+from paceline.serving.peer_guard import PeerGuard
 from paceline.telemetry.catalogue import RPC_DURATION
 from paceline.telemetry.metrics import Metrics
 from paceline.v1 import log_service_pb2_grpc
@@ -46,9 +51,15 @@ class ServiceServer:
     Entering the `async with` block listens, with health NOT_SERVING, and notes SIGTERM and SIGINT from then
     on. `serve` reports SERVING until one of them comes, then drains: it sets `draining`, waits for the calls
     that run, but no longer than leaves `closing_seconds` of the grace period, and returns. Leaving the block ends what
-    is left, such as a watch on the health, and closes the socket.
+    is left, such as a watch on the health, and closes the sockets. Where there are certificates, everything is behind
+    TLS but the port of `health_listen`, which serves the health and nothing else. `guards` see a call before anything
+    else does.
 
-    Raises ConfigError where the address cannot be listened on.
+    Raises ConfigError where an address cannot be listened on or the certificates cannot be used.
+
+    Attributes:
+        port: What it listens on; there once the block is entered.
+        health_port: The port for health alone; None where there is none.
     """
 
     def __init__(
@@ -57,22 +68,31 @@ class ServiceServer:
         services: Sequence[Service],
         draining: asyncio.Event,
         metrics: Metrics | None = None,
+        guards: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         calls = (metrics or Metrics()).histogram(RPC_DURATION)
         self._config = config
         self._calls = RunningCalls()
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._draining = draining
+        files = config.certificate_files
+        self._certificates = None if files is None else CertificateWatch(files, Role.SERVER)
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(self._calls, calls, config.max_message_bytes)],
+            interceptors=[
+                *guards,
+                CallInterceptor(self._calls, calls, config.max_message_bytes),
+                *([PeerGuard(config.tls_peer_names)] if config.tls_peer_names else ()),
+            ],
             options=_options(config),
         )
+        self._health_server = grpc.aio.server(options=_options(config))
         self._service_names = [*(service.full_name for service in services), LOG_SERVICE_NAME]
         self._stop_requested = asyncio.Event()
         for service in services:
             service.add_to(self._server)
         log_service_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        for server in (self._server, self._health_server):
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         channelz.add_channelz_servicer(self._server)
         reflection.enable_server_reflection(
             [*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME, _CHANNELZ_NAME], self._server
@@ -80,17 +100,25 @@ class ServiceServer:
 
     async def __aenter__(self) -> Self:
         await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self.port = self._bind()
+        self.port, self.health_port = self._bind(), self._bind_health()
         await self._server.start()
+        await self._health_server.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop)
-        _log.info("listening", address=self._config.listen, port=self.port)
+        _log.info(
+            "listening",
+            address=self._config.listen,
+            port=self.port,
+            health_port=self.health_port,
+            is_encrypted=self._certificates is not None,
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._server.stop(self._config.closing_seconds / 2)
+        servers = (self._server, self._health_server)
+        await asyncio.gather(*(one.stop(self._config.closing_seconds / 2) for one in servers))
         _log.info("stopped")
 
     def request_stop(self) -> None:
@@ -121,13 +149,35 @@ class ServiceServer:
             await self._health.set(name, status)
 
     def _bind(self) -> int:
-        try:
-            return self._server.add_insecure_port(self._config.listen)
-        except RuntimeError as error:
-            raise ConfigError(
-                f"--listen {self._config.listen}: the address cannot be listened on; is the port in use?",
-                setting="listen",
-            ) from error
+        address = self._config.listen
+        if self._certificates is None:
+            if not is_loopback(address):
+                _log.warning(
+                    "plain_text", address=address, advice="give --tls-certificate-file; see docs/tls.md"
+                )
+            return _bound(self._server, "listen", address, None)
+        asks = self._config.tls_clients == "require"
+        credentials = server_credentials(self._certificates, asks_for_certificates=asks)
+        return _bound(self._server, "listen", address, credentials)
+
+    def _bind_health(self) -> int | None:
+        """Have the health in plain text too: kubelets speak no TLS, and it tells nothing else."""
+        address = self._config.health_listen
+        return None if address is None else _bound(self._health_server, "health_listen", address, None)
+
+
+def _bound(
+    server: grpc.aio.Server, setting: str, address: str, credentials: grpc.ServerCredentials | None
+) -> int:
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        flag = "--" + setting.replace("_", "-")
+        raise ConfigError(
+            f"{flag} {address}: the address cannot be listened on; is the port in use?", setting=setting
+        ) from error
 
 
 def _options(config: ServiceConfig) -> list[tuple[str, int]]:

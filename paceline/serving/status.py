@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -19,8 +20,13 @@ from paceline.errors import PacelineError
 DOMAIN = "paceline"
 INTERNAL_REASON = "INTERNAL"
 INTERNAL_MESSAGE = "the service failed; its log has the cause"
+# The fact of an error that says when a repeat may succeed, in seconds.
+RETRY_AFTER = "retry_after_seconds"
 
 STATUS_OF_REASON: Mapping[str, grpc.StatusCode] = {
+    "API_KEY_EXPIRED": grpc.StatusCode.UNAUTHENTICATED,
+    "API_KEY_INVALID": grpc.StatusCode.UNAUTHENTICATED,
+    "API_KEY_MISSING": grpc.StatusCode.UNAUTHENTICATED,
     "CHAT_TEMPLATE_FAILED": grpc.StatusCode.INVALID_ARGUMENT,
     "CONTEXT_TOO_LONG": grpc.StatusCode.INVALID_ARGUMENT,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
@@ -35,8 +41,11 @@ STATUS_OF_REASON: Mapping[str, grpc.StatusCode] = {
     "MODEL_NOT_READY": grpc.StatusCode.UNAVAILABLE,
     "NO_DRAFT_REPLICA": grpc.StatusCode.UNAVAILABLE,
     "NO_TARGET_REPLICA": grpc.StatusCode.UNAVAILABLE,
+    "PEER_NOT_ALLOWED": grpc.StatusCode.PERMISSION_DENIED,
     "POSITION_MISMATCH": grpc.StatusCode.FAILED_PRECONDITION,
     "PROMPT_TOO_LONG": grpc.StatusCode.INVALID_ARGUMENT,
+    "QUOTA_EXCEEDED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "ROLE_NOT_ALLOWED": grpc.StatusCode.PERMISSION_DENIED,
     "SESSION_CANCELLED": grpc.StatusCode.CANCELLED,
     "SESSION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "SESSION_STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
@@ -89,8 +98,16 @@ def report_of(error: BaseException) -> ErrorReport:
 async def abort(context: grpc.aio.ServicerContext, error: BaseException) -> NoReturn:
     """End a call with the status of an error and its ErrorInfo."""
     report = report_of(error)
-    status = rpc_status.to_status(_status_message(report))
-    await context.abort(report.code, report.message, tuple(status.trailing_metadata or ()))
+    await context.abort(report.code, report.message, _details(report))
+    raise AssertionError("abort returned")
+
+
+def abort_in_thread(context: grpc.ServicerContext, error: BaseException) -> NoReturn:
+    """Do the same for a call that is answered by a plain function, which gRPC runs in a thread."""
+    report = report_of(error)
+    # Its context takes the details beside the status, unlike the one of coroutines.
+    context.set_trailing_metadata(_details(report))
+    context.abort(report.code, report.message)
     raise AssertionError("abort returned")
 
 
@@ -110,11 +127,31 @@ def error_reason(error: grpc.RpcError) -> ErrorReason:
     return ErrorReason(reason, message, {})
 
 
+def _details(report: ErrorReport) -> tuple[tuple[str, str | bytes], ...]:
+    return tuple(rpc_status.to_status(_status_message(report)).trailing_metadata or ())
+
+
 def _status_message(report: ErrorReport) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=report.reason, domain=DOMAIN, metadata=report.metadata)
-    detail = AnyMessage()
-    detail.Pack(info)
-    return status_pb2.Status(code=report.code.value[0], message=report.message, details=[detail])
+    retry = _retry_info(report.metadata)
+    details = [_packed(one) for one in (info, retry) if one is not None]
+    return status_pb2.Status(code=report.code.value[0], message=report.message, details=details)
+
+
+def _retry_info(metadata: Mapping[str, str]) -> error_details_pb2.RetryInfo | None:
+    """Return what libraries that know nothing of us read of when to try again."""
+    seconds = metadata.get(RETRY_AFTER)
+    if seconds is None:
+        return None
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(round(1000 * float(seconds)))
+    return retry
+
+
+def _packed(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
 
 
 def _error_info(error: grpc.Call | grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:

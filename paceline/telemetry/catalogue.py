@@ -61,6 +61,7 @@ _FIRST_TOKEN_SECONDS = (
 )
 _TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_WAIT_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _REDIS_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LENGTHS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 16.0, 32.0)
 _ROWS = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0)
@@ -138,6 +139,36 @@ NUM_SESSIONS = MetricInfo(
     "{session}",
     "Generations at this orchestrator: until their first round is over (prefill), and after that (decoding).",
     ("state",),
+)
+
+REFUSED_CALLS = MetricInfo(
+    "paceline.refused_calls",
+    _COUNTER,
+    "{call}",
+    "Calls that were refused because of who sent them, or because too much was asked.",
+    ("tenant", "reason"),
+)
+TENANT_TOKENS = MetricInfo(
+    "paceline.tenant_tokens",
+    _COUNTER,
+    "{token}",
+    "Tokens that count towards the quota of a tenant: of prompts, and generated ones.",
+    ("tenant", "kind"),
+)
+WAITING_REQUESTS = MetricInfo(
+    "paceline.waiting_requests",
+    _GAUGE,
+    "{request}",
+    "Requests that wait for a place at this orchestrator.",
+    ("tenant",),
+)
+PLACE_WAIT_DURATION = MetricInfo(
+    "paceline.place_wait.duration",
+    _HISTOGRAM,
+    "s",
+    "Time that a request waited for a place, of those that had to wait, whether they got one or not.",
+    ("tenant",),
+    _WAIT_SECONDS,
 )
 
 # Of the orchestrator: rounds.

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17paceline/v1/model.proto\x12\x0bpaceline.v1\"\xcc\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x0f\n\x07weights\x18\x03 \x01(\t\x12\x19\n\x11\x63ompute_precision\x18\x04 \x01(\t\x12\x14\n\x0ckv_precision\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x17\n\x0fvocabulary_size\x18\x07 \x01(\r\x12\x19\n\x11vocabulary_sha256\x18\x08 \x01(\t\x12\x1a\n\x12max_context_tokens\x18\t \x01(\r\x12\x1a\n\x12kv_bytes_per_token\x18\n \x01(\r\x12\x1a\n\x12kv_capacity_tokens\x18\x0b \x01(\x04\x12.\n\tself_test\x18\x0c \x01(\x0b\x32\x1b.paceline.v1.SelfTestReport\x12\x17\n\x0fnumerics_digest\x18\r \x01(\t\"m\n\x0eSelfTestReport\x12\x17\n\x0f\x62\x61tch_invariant\x18\x01 \x01(\x08\x12\x10\n\x08min_rows\x18\x02 \x01(\r\x12\x19\n\x11num_rows_compared\x18\x03 \x01(\r\x12\x15\n\rfailed_checks\x18\x04 \x03(\t\"a\n\x0bReplicaInfo\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12)\n\tplacement\x18\x03 \x01(\x0b\x32\x16.paceline.v1.Placement\".\n\tPlacement\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12\r\n\x05\x63ores\x18\x02 \x03(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17paceline/v1/model.proto\x12\x0bpaceline.v1\"\xcc\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x0f\n\x07weights\x18\x03 \x01(\t\x12\x19\n\x11\x63ompute_precision\x18\x04 \x01(\t\x12\x14\n\x0ckv_precision\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x17\n\x0fvocabulary_size\x18\x07 \x01(\r\x12\x19\n\x11vocabulary_sha256\x18\x08 \x01(\t\x12\x1a\n\x12max_context_tokens\x18\t \x01(\r\x12\x1a\n\x12kv_bytes_per_token\x18\n \x01(\r\x12\x1a\n\x12kv_capacity_tokens\x18\x0b \x01(\x04\x12.\n\tself_test\x18\x0c \x01(\x0b\x32\x1b.paceline.v1.SelfTestReport\x12\x17\n\x0fnumerics_digest\x18\r \x01(\t\"m\n\x0eSelfTestReport\x12\x17\n\x0f\x62\x61tch_invariant\x18\x01 \x01(\x08\x12\x10\n\x08min_rows\x18\x02 \x01(\r\x12\x19\n\x11num_rows_compared\x18\x03 \x01(\r\x12\x15\n\rfailed_checks\x18\x04 \x03(\t\"\x8f\x01\n\x0bReplicaInfo\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12)\n\tplacement\x18\x03 \x01(\x0b\x32\x16.paceline.v1.Placement\x12,\n\x07version\x18\x04 \x01(\x0b\x32\x1b.paceline.v1.ServiceVersion\"L\n\x0eServiceVersion\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\r\x12\x17\n\x0foldest_contract\x18\x03 \x01(\r\".\n\tPlacement\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12\r\n\x05\x63ores\x18\x02 \x03(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELINFO']._serialized_end=373
   _globals['_SELFTESTREPORT']._serialized_start=375
   _globals['_SELFTESTREPORT']._serialized_end=484
-  _globals['_REPLICAINFO']._serialized_start=486
-  _globals['_REPLICAINFO']._serialized_end=583
-  _globals['_PLACEMENT']._serialized_start=585
-  _globals['_PLACEMENT']._serialized_end=631
+  _globals['_REPLICAINFO']._serialized_start=487
+  _globals['_REPLICAINFO']._serialized_end=630
+  _globals['_SERVICEVERSION']._serialized_start=632
+  _globals['_SERVICEVERSION']._serialized_end=708
+  _globals['_PLACEMENT']._serialized_start=710
+  _globals['_PLACEMENT']._serialized_end=756
 # @@protoc_insertion_point(module_scope)

@@ -137,6 +137,7 @@ class ReplicaInfo(_message.Message):
     REPLICA_ID_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     replica_id: _builtins.str
     """Stable name of the replica, for example the pod name."""
     incarnation: _builtins.str
@@ -145,20 +146,57 @@ class ReplicaInfo(_message.Message):
     def placement(self) -> Global___Placement:
         """Where the model is computed; unset where that is not on processor cores."""
 
+    @_builtins.property
+    def version(self) -> Global___ServiceVersion:
+        """Its version; unset in releases that did not tell yet, whose contract is 0."""
+
     def __init__(
         self,
         *,
         replica_id: _builtins.str = ...,
         incarnation: _builtins.str = ...,
         placement: Global___Placement | None = ...,
+        version: Global___ServiceVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["placement", b"placement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["placement", b"placement", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "placement", b"placement", "replica_id", b"replica_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "placement", b"placement", "replica_id", b"replica_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplicaInfo: _TypeAlias = ReplicaInfo  # noqa: Y015
+
+@_typing.final
+class ServiceVersion(_message.Message):
+    """The version of a process. Two work together if the `contract` of each is at least the `oldest_contract` of the other:
+    whoever is newer says whether it still understands the older one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    CONTRACT_FIELD_NUMBER: _builtins.int
+    OLDEST_CONTRACT_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """Release, for people, for example "0.1.0"."""
+    contract: _builtins.int
+    """Number of the contract that it keeps: higher by one with each change that services of other releases have to know of."""
+    oldest_contract: _builtins.int
+    """The oldest contract of other services that it works with."""
+    def __init__(
+        self,
+        *,
+        release: _builtins.str = ...,
+        contract: _builtins.int = ...,
+        oldest_contract: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "oldest_contract", b"oldest_contract", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceVersion: _TypeAlias = ServiceVersion  # noqa: Y015
 
 @_typing.final
 class Placement(_message.Message):

@@ -260,7 +260,7 @@ Global___OrchestratorServiceGetModelResponse: _TypeAlias = OrchestratorServiceGe
 
 @_typing.final
 class GenerationLimits(_message.Message):
-    """Limits of one request, as configured at the orchestrator."""
+    """Limits of one request, as configured at the orchestrator for the tenant that asks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -273,7 +273,7 @@ class GenerationLimits(_message.Message):
     max_prompt_tokens: _builtins.int
     """Most prompt tokens."""
     max_tokens: _builtins.int
-    """Most tokens that one call generates."""
+    """Most tokens that one call generates a choice."""
     max_draft_tokens: _builtins.int
     """Most draft tokens a round."""
     max_message_bytes: _builtins.int

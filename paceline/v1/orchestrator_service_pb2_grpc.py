@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class OrchestratorServiceStub:
     """What internal services call: it runs the speculative rounds across the two pools and streams the target's text.
+
+    Where the orchestrator has a tenants file, every call of every service but gRPC's health needs the API key of a tenant,
+    in the metadata `authorization: Bearer KEY`, and every service but this one the key of an operator.
+    Errors: UNAUTHENTICATED (API_KEY_MISSING, API_KEY_INVALID, API_KEY_EXPIRED), PERMISSION_DENIED (ROLE_NOT_ALLOWED).
     """
 
     def __init__(self, channel):
@@ -49,6 +53,10 @@ class OrchestratorServiceStub:
 
 class OrchestratorServiceServicer:
     """What internal services call: it runs the speculative rounds across the two pools and streams the target's text.
+
+    Where the orchestrator has a tenants file, every call of every service but gRPC's health needs the API key of a tenant,
+    in the metadata `authorization: Bearer KEY`, and every service but this one the key of an operator.
+    Errors: UNAUTHENTICATED (API_KEY_MISSING, API_KEY_INVALID, API_KEY_EXPIRED), PERMISSION_DENIED (ROLE_NOT_ALLOWED).
     """
 
     def GetModel(self, request, context):
@@ -82,8 +90,8 @@ class OrchestratorServiceServicer:
 
         Errors: INVALID_ARGUMENT (INVALID_REQUEST, EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_VOCABULARY,
         INVALID_UTF8, CHAT_TEMPLATE_FAILED, INVALID_ROLLBACK_TOKEN), NOT_FOUND (UNKNOWN_MODEL, SESSION_NOT_FOUND),
-        FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS, MESSAGE_TOO_LARGE,
-        KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
+        FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED, TOO_MANY_SESSIONS,
+        MESSAGE_TOO_LARGE, KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
         ABORTED (STALE_EPOCH), CANCELLED (SESSION_CANCELLED), INTERNAL (INTERNAL).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -113,6 +121,10 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class OrchestratorService:
     """What internal services call: it runs the speculative rounds across the two pools and streams the target's text.
+
+    Where the orchestrator has a tenants file, every call of every service but gRPC's health needs the API key of a tenant,
+    in the metadata `authorization: Bearer KEY`, and every service but this one the key of an operator.
+    Errors: UNAUTHENTICATED (API_KEY_MISSING, API_KEY_INVALID, API_KEY_EXPIRED), PERMISSION_DENIED (ROLE_NOT_ALLOWED).
     """
 
     @staticmethod

@@ -27,7 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrchestratorServiceStub:
-    """What internal services call: it runs the speculative rounds across the two pools and streams the target's text."""
+    """What internal services call: it runs the speculative rounds across the two pools and streams the target's text.
+
+    Where the orchestrator has a tenants file, every call of every service but gRPC's health needs the API key of a tenant,
+    in the metadata `authorization: Bearer KEY`, and every service but this one the key of an operator.
+    Errors: UNAUTHENTICATED (API_KEY_MISSING, API_KEY_INVALID, API_KEY_EXPIRED), PERMISSION_DENIED (ROLE_NOT_ALLOWED).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -60,14 +65,19 @@ class OrchestratorServiceStub:
 
     Errors: INVALID_ARGUMENT (INVALID_REQUEST, EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_VOCABULARY,
     INVALID_UTF8, CHAT_TEMPLATE_FAILED, INVALID_ROLLBACK_TOKEN), NOT_FOUND (UNKNOWN_MODEL, SESSION_NOT_FOUND),
-    FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS, MESSAGE_TOO_LARGE,
-    KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
+    FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED, TOO_MANY_SESSIONS,
+    MESSAGE_TOO_LARGE, KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
     ABORTED (STALE_EPOCH), CANCELLED (SESSION_CANCELLED), INTERNAL (INTERNAL).
     """
 
 @_typing.type_check_only
 class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
-    """What internal services call: it runs the speculative rounds across the two pools and streams the target's text."""
+    """What internal services call: it runs the speculative rounds across the two pools and streams the target's text.
+
+    Where the orchestrator has a tenants file, every call of every service but gRPC's health needs the API key of a tenant,
+    in the metadata `authorization: Bearer KEY`, and every service but this one the key of an operator.
+    Errors: UNAUTHENTICATED (API_KEY_MISSING, API_KEY_INVALID, API_KEY_EXPIRED), PERMISSION_DENIED (ROLE_NOT_ALLOWED).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetModel: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.OrchestratorServiceGetModelRequest, _orchestrator_service_pb2.OrchestratorServiceGetModelResponse]  # type: ignore[assignment]
@@ -97,13 +107,18 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
 
     Errors: INVALID_ARGUMENT (INVALID_REQUEST, EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_VOCABULARY,
     INVALID_UTF8, CHAT_TEMPLATE_FAILED, INVALID_ROLLBACK_TOKEN), NOT_FOUND (UNKNOWN_MODEL, SESSION_NOT_FOUND),
-    FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS, MESSAGE_TOO_LARGE,
-    KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
+    FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED, TOO_MANY_SESSIONS,
+    MESSAGE_TOO_LARGE, KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
     ABORTED (STALE_EPOCH), CANCELLED (SESSION_CANCELLED), INTERNAL (INTERNAL).
     """
 
 class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What internal services call: it runs the speculative rounds across the two pools and streams the target's text."""
+    """What internal services call: it runs the speculative rounds across the two pools and streams the target's text.
+
+    Where the orchestrator has a tenants file, every call of every service but gRPC's health needs the API key of a tenant,
+    in the metadata `authorization: Bearer KEY`, and every service but this one the key of an operator.
+    Errors: UNAUTHENTICATED (API_KEY_MISSING, API_KEY_INVALID, API_KEY_EXPIRED), PERMISSION_DENIED (ROLE_NOT_ALLOWED).
+    """
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -143,8 +158,8 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (INVALID_REQUEST, EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_VOCABULARY,
         INVALID_UTF8, CHAT_TEMPLATE_FAILED, INVALID_ROLLBACK_TOKEN), NOT_FOUND (UNKNOWN_MODEL, SESSION_NOT_FOUND),
-        FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (TOO_MANY_SESSIONS, MESSAGE_TOO_LARGE,
-        KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
+        FAILED_PRECONDITION (STALE_ROLLBACK_TOKEN), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED, TOO_MANY_SESSIONS,
+        MESSAGE_TOO_LARGE, KV_BLOCKS_EXHAUSTED), UNAVAILABLE (NO_TARGET_REPLICA, SESSION_STORE_UNAVAILABLE, DRAINING),
         ABORTED (STALE_EPOCH), CANCELLED (SESSION_CANCELLED), INTERNAL (INTERNAL).
         """
 

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!paceline/v1/session_service.proto\x12\x0bpaceline.v1\"m\n\x13ListSessionsRequest\x12*\n\x06status\x18\x01 \x01(\x0e\x32\x1a.paceline.v1.SessionStatus\x12\x19\n\x0cmax_sessions\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x0f\n\r_max_sessions\"U\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.paceline.v1.SessionInfo\x12\x11\n\tnum_found\x18\x02 \x01(\r\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"?\n\x12GetSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.paceline.v1.SessionInfo\"*\n\x14\x43\x61ncelSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"B\n\x15\x43\x61ncelSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.paceline.v1.SessionInfo\"\xff\x02\n\x0bSessionInfo\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.paceline.v1.SessionStatus\x12\r\n\x05model\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x10\n\x08position\x18\x05 \x01(\r\x12\x19\n\x11num_prompt_tokens\x18\x06 \x01(\r\x12\'\n\x06target\x18\x07 \x01(\x0b\x32\x17.paceline.v1.CacheOwner\x12&\n\x05\x64raft\x18\x08 \x01(\x0b\x32\x17.paceline.v1.CacheOwner\x12\x14\n\x0corchestrator\x18\t \x01(\t\x12\x1a\n\rlease_seconds\x18\n \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0cidle_seconds\x18\x0b \x01(\x01\x12\x13\n\x0bttl_seconds\x18\x0c \x01(\x01\x12\x0e\n\x06\x64igest\x18\r \x01(\t\x12\x15\n\rsampling_json\x18\x0e \x01(\tB\x10\n\x0e_lease_seconds\"5\n\nCacheOwner\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t*\xbf\x01\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATUS_RUNNING\x10\x01\x12\x1b\n\x17SESSION_STATUS_FINISHED\x10\x02\x12\x1c\n\x18SESSION_STATUS_CANCELLED\x10\x03\x12\x19\n\x15SESSION_STATUS_FAILED\x10\x04\x12\x1c\n\x18SESSION_STATUS_SUSPENDED\x10\x05\x32\x8c\x02\n\x0eSessionService\x12S\n\x0cListSessions\x12 .paceline.v1.ListSessionsRequest\x1a!.paceline.v1.ListSessionsResponse\x12M\n\nGetSession\x12\x1e.paceline.v1.GetSessionRequest\x1a\x1f.paceline.v1.GetSessionResponse\x12V\n\rCancelSession\x12!.paceline.v1.CancelSessionRequest\x1a\".paceline.v1.CancelSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!paceline/v1/session_service.proto\x12\x0bpaceline.v1\"m\n\x13ListSessionsRequest\x12*\n\x06status\x18\x01 \x01(\x0e\x32\x1a.paceline.v1.SessionStatus\x12\x19\n\x0cmax_sessions\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x0f\n\r_max_sessions\"U\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.paceline.v1.SessionInfo\x12\x11\n\tnum_found\x18\x02 \x01(\r\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"?\n\x12GetSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.paceline.v1.SessionInfo\"*\n\x14\x43\x61ncelSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"B\n\x15\x43\x61ncelSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.paceline.v1.SessionInfo\"\x8f\x03\n\x0bSessionInfo\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.paceline.v1.SessionStatus\x12\r\n\x05model\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x10\n\x08position\x18\x05 \x01(\r\x12\x19\n\x11num_prompt_tokens\x18\x06 \x01(\r\x12\'\n\x06target\x18\x07 \x01(\x0b\x32\x17.paceline.v1.CacheOwner\x12&\n\x05\x64raft\x18\x08 \x01(\x0b\x32\x17.paceline.v1.CacheOwner\x12\x14\n\x0corchestrator\x18\t \x01(\t\x12\x1a\n\rlease_seconds\x18\n \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0cidle_seconds\x18\x0b \x01(\x01\x12\x13\n\x0bttl_seconds\x18\x0c \x01(\x01\x12\x0e\n\x06\x64igest\x18\r \x01(\t\x12\x15\n\rsampling_json\x18\x0e \x01(\t\x12\x0e\n\x06tenant\x18\x0f \x01(\tB\x10\n\x0e_lease_seconds\"5\n\nCacheOwner\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t*\xbf\x01\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATUS_RUNNING\x10\x01\x12\x1b\n\x17SESSION_STATUS_FINISHED\x10\x02\x12\x1c\n\x18SESSION_STATUS_CANCELLED\x10\x03\x12\x19\n\x15SESSION_STATUS_FAILED\x10\x04\x12\x1c\n\x18SESSION_STATUS_SUSPENDED\x10\x05\x32\x8c\x02\n\x0eSessionService\x12S\n\x0cListSessions\x12 .paceline.v1.ListSessionsRequest\x1a!.paceline.v1.ListSessionsResponse\x12M\n\nGetSession\x12\x1e.paceline.v1.GetSessionRequest\x1a\x1f.paceline.v1.GetSessionResponse\x12V\n\rCancelSession\x12!.paceline.v1.CancelSessionRequest\x1a\".paceline.v1.CancelSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paceline.v1.session_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONSTATUS']._serialized_start=908
-  _globals['_SESSIONSTATUS']._serialized_end=1099
+  _globals['_SESSIONSTATUS']._serialized_start=924
+  _globals['_SESSIONSTATUS']._serialized_end=1115
   _globals['_LISTSESSIONSREQUEST']._serialized_start=50
   _globals['_LISTSESSIONSREQUEST']._serialized_end=159
   _globals['_LISTSESSIONSRESPONSE']._serialized_start=161
@@ -46,9 +46,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELSESSIONRESPONSE']._serialized_start=398
   _globals['_CANCELSESSIONRESPONSE']._serialized_end=464
   _globals['_SESSIONINFO']._serialized_start=467
-  _globals['_SESSIONINFO']._serialized_end=850
-  _globals['_CACHEOWNER']._serialized_start=852
-  _globals['_CACHEOWNER']._serialized_end=905
-  _globals['_SESSIONSERVICE']._serialized_start=1102
-  _globals['_SESSIONSERVICE']._serialized_end=1370
+  _globals['_SESSIONINFO']._serialized_end=866
+  _globals['_CACHEOWNER']._serialized_start=868
+  _globals['_CACHEOWNER']._serialized_end=921
+  _globals['_SESSIONSERVICE']._serialized_start=1118
+  _globals['_SESSIONSERVICE']._serialized_end=1386
 # @@protoc_insertion_point(module_scope)

@@ -223,6 +223,7 @@ class SessionInfo(_message.Message):
     TTL_SECONDS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     SAMPLING_JSON_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Name of the session."""
     status: Global___SessionStatus.ValueType
@@ -249,6 +250,8 @@ class SessionInfo(_message.Message):
     """Hex digest of all its ids, as SessionPoint.prefix_digest has it."""
     sampling_json: _builtins.str
     """The sampling parameters as JSON."""
+    tenant: _builtins.str
+    """The tenant whose session it is; empty where it began while callers were not told apart."""
     @_builtins.property
     def target(self) -> Global___CacheOwner:
         """Replica whose target cache serves it, and the process."""
@@ -274,10 +277,11 @@ class SessionInfo(_message.Message):
         ttl_seconds: _builtins.float = ...,
         digest: _builtins.str = ...,
         sampling_json: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_lease_seconds", b"_lease_seconds", "draft", b"draft", "lease_seconds", b"lease_seconds", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lease_seconds", b"_lease_seconds", "digest", b"digest", "draft", b"draft", "epoch", b"epoch", "idle_seconds", b"idle_seconds", "lease_seconds", b"lease_seconds", "model", b"model", "num_prompt_tokens", b"num_prompt_tokens", "orchestrator", b"orchestrator", "position", b"position", "sampling_json", b"sampling_json", "session_id", b"session_id", "status", b"status", "target", b"target", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lease_seconds", b"_lease_seconds", "digest", b"digest", "draft", b"draft", "epoch", b"epoch", "idle_seconds", b"idle_seconds", "lease_seconds", b"lease_seconds", "model", b"model", "num_prompt_tokens", b"num_prompt_tokens", "orchestrator", b"orchestrator", "position", b"position", "sampling_json", b"sampling_json", "session_id", b"session_id", "status", b"status", "target", b"target", "tenant", b"tenant", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__lease_seconds: _TypeAlias = _typing.Literal["lease_seconds"]  # noqa: Y015
     _WhichOneofArgType__lease_seconds: _TypeAlias = _typing.Literal["_lease_seconds", b"_lease_seconds"]  # noqa: Y015

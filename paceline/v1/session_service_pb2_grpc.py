@@ -28,6 +28,8 @@ if _version_not_supported:
 class SessionServiceStub:
     """What operators ask of an orchestrator about the sessions in its Redis. Any orchestrator answers for all of them.
     It shows ids and parameters but no text.
+
+    Where the orchestrator has a tenants file, every call needs the API key of an operator, as OrchestratorService says.
     """
 
     def __init__(self, channel):
@@ -56,6 +58,8 @@ class SessionServiceStub:
 class SessionServiceServicer:
     """What operators ask of an orchestrator about the sessions in its Redis. Any orchestrator answers for all of them.
     It shows ids and parameters but no text.
+
+    Where the orchestrator has a tenants file, every call needs the API key of an operator, as OrchestratorService says.
     """
 
     def ListSessions(self, request, context):
@@ -113,6 +117,8 @@ def add_SessionServiceServicer_to_server(servicer, server):
 class SessionService:
     """What operators ask of an orchestrator about the sessions in its Redis. Any orchestrator answers for all of them.
     It shows ids and parameters but no text.
+
+    Where the orchestrator has a tenants file, every call needs the API key of an operator, as OrchestratorService says.
     """
 
     @staticmethod

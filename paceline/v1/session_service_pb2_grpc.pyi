@@ -29,6 +29,8 @@ GRPC_VERSION: str
 class SessionServiceStub:
     """What operators ask of an orchestrator about the sessions in its Redis. Any orchestrator answers for all of them.
     It shows ids and parameters but no text.
+
+    Where the orchestrator has a tenants file, every call needs the API key of an operator, as OrchestratorService says.
     """
 
     @_typing.overload
@@ -54,6 +56,8 @@ class SessionServiceStub:
 class SessionServiceAsyncStub(SessionServiceStub):
     """What operators ask of an orchestrator about the sessions in its Redis. Any orchestrator answers for all of them.
     It shows ids and parameters but no text.
+
+    Where the orchestrator has a tenants file, every call needs the API key of an operator, as OrchestratorService says.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,6 +79,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """What operators ask of an orchestrator about the sessions in its Redis. Any orchestrator answers for all of them.
     It shows ids and parameters but no text.
+
+    Where the orchestrator has a tenants file, every call needs the API key of an operator, as OrchestratorService says.
     """
 
     @_abc_1.abstractmethod

@@ -38,7 +38,9 @@ class _ReplicaStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReplicaS
     REPLICA_STATE_GONE: _ReplicaState.ValueType  # 4
     """Nothing answers there, or what does is not ready."""
     REPLICA_STATE_REFUSED: _ReplicaState.ValueType  # 5
-    """It answers and cannot be used: its vocabulary or its model is another one."""
+    """It answers and cannot be used: its vocabulary or its model is another one, its version is not supported, or TLS does
+    not let the orchestrator in.
+    """
 
 class ReplicaState(_ReplicaState, metaclass=_ReplicaStateEnumTypeWrapper):
     """Whether an orchestrator sends sessions to a replica."""
@@ -54,7 +56,9 @@ REPLICA_STATE_RESTING: ReplicaState.ValueType  # 3
 REPLICA_STATE_GONE: ReplicaState.ValueType  # 4
 """Nothing answers there, or what does is not ready."""
 REPLICA_STATE_REFUSED: ReplicaState.ValueType  # 5
-"""It answers and cannot be used: its vocabulary or its model is another one."""
+"""It answers and cannot be used: its vocabulary or its model is another one, its version is not supported, or TLS does
+not let the orchestrator in.
+"""
 Global___ReplicaState: _TypeAlias = ReplicaState  # noqa: Y015
 
 @_typing.final

@@ -268,10 +268,11 @@ class TestRules:
         assert any(f'error_type!~"{NOT_OURS}"' in rule["expr"] for rule in RULES)
         status = grpc.StatusCode
         ours = {status.INTERNAL, status.RESOURCE_EXHAUSTED, status.UNAVAILABLE}
-        # A process that shuts down sends its clients elsewhere; a message that is too large is its sender's.
+        # A process that shuts down sends its clients elsewhere; what is too large or too much is its sender's.
         expected = {reason for reason, code in STATUS_OF_REASON.items() if code in ours} - {
             "DRAINING",
             "MESSAGE_TOO_LARGE",
+            "QUOTA_EXCEEDED",
         }
         # These are the deployment's, whatever their status.
         expected |= {"POSITION_MISMATCH", "VOCABULARY_MISMATCH"}

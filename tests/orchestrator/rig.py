@@ -10,8 +10,10 @@ import pytest
 
 from orchestrator.closings import Closings
 from orchestrator.config import OrchestratorConfig
+from orchestrator.generation import Surroundings
 from orchestrator.pool import DraftPool, TargetPool
 from orchestrator.program import (
+    guards_of,
     orchestrator_service,
     pools,
     session_service,
@@ -25,6 +27,7 @@ from orchestrator.server import PatientServer
 from orchestrator.servicer import OrchestratorServicer
 from orchestrator.session_record import SessionRecord
 from orchestrator.session_store import SessionStore
+from paceline.client.connection import PLAIN_TEXT, ConnectionSettings
 from paceline.client.errors import CallFailedError
 from paceline.client.generation import (
     GenerationEvent,
@@ -54,6 +57,7 @@ class Rig:
     draft_pool: DraftPool
     targets: list[ScriptedReplica]
     drafts: list[ScriptedReplica]
+    surroundings: Surroundings
 
     async def stored(self, session_id: str) -> SessionRecord:
         record = await self.store.load(session_id)
@@ -79,7 +83,11 @@ def fixed(num_draft_tokens: int) -> Speculation:
 
 @asynccontextmanager
 async def orchestrating(
-    redis_url: str, services: Sequence[ScriptedTarget | ScriptedDraft], **settings
+    redis_url: str,
+    services: Sequence[ScriptedTarget | ScriptedDraft],
+    connection: ConnectionSettings = PLAIN_TEXT,
+    /,
+    **settings,
 ) -> AsyncIterator[Rig]:
     """Serve the replicas and an orchestrator in front of them; `settings` are options of the orchestrator."""
     async with serving(*services), AsyncExitStack() as stack:
@@ -101,12 +109,16 @@ async def orchestrating(
             session_service(store),
             status_service(surroundings, draining),
         ]
-        server = await stack.enter_async_context(PatientServer(config, services_here, draining))
+        guards = guards_of(surroundings)
+        server = await stack.enter_async_context(
+            PatientServer(config, services_here, draining, guards=guards)
+        )
         address = f"127.0.0.1:{server.port}"
-        client = await stack.enter_async_context(connect(address))
+        client = await stack.enter_async_context(connect(address, connection))
         await until(lambda: len(draft_pool.descriptions) + draft_pool.num_refused >= len(drafts))
         await until(lambda: len(target_pool.descriptions) + target_pool.num_refused >= len(targets))
-        yield Rig(client, address, store, server, draining, target_pool, draft_pool, targets, drafts)
+        pools_here = (target_pool, draft_pool)
+        yield Rig(client, address, store, server, draining, *pools_here, targets, drafts, surroundings)
 
 
 def config_for(

@@ -73,6 +73,11 @@ class ScriptedReplica:
     frames: list[int] = field(default_factory=list)  # rounds in each frame
     rounds: list[Any] = field(default_factory=list)  # messages, as they came
     address: str = ""
+    version: model_pb2.ServiceVersion | None = None  # None tells none, as older releases do
+    credentials: grpc.ServerCredentials | None = None  # None serves plain text
+    callers: list[str] = field(
+        default_factory=list
+    )  # names in the certificates of those who asked for the model
 
     def model(self) -> model_pb2.ModelInfo:
         return model_pb2.ModelInfo(
@@ -84,7 +89,9 @@ class ScriptedReplica:
         )
 
     def info(self) -> model_pb2.ReplicaInfo:
-        return model_pb2.ReplicaInfo(replica_id=self.replica_id, incarnation=self.incarnation)
+        return model_pb2.ReplicaInfo(
+            replica_id=self.replica_id, incarnation=self.incarnation, version=self.version
+        )
 
     def bring_to(self, point: round_pb2.SessionPoint) -> round_pb2.RoundError | None:
         if point.epoch < self.epochs.get(point.session_id, 0):
@@ -185,6 +192,7 @@ def frame_of(outcome: Any, frame_type: type[Any], result_type: type[Any]) -> Any
 
 
 async def answer_when_ready(replica: ScriptedReplica, context: Any) -> None:
+    replica.callers += [name.decode() for name in context.auth_context().get("peer_dns", ())]
     await replica.runs.wait()
     if not replica.is_ready:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
@@ -313,7 +321,12 @@ async def start(service: ScriptedTarget | ScriptedDraft) -> grpc.aio.Server:
         target_service_pb2_grpc.add_TargetServiceServicer_to_server(service, server)
     else:
         draft_service_pb2_grpc.add_DraftServiceServicer_to_server(service, server)
-    port = server.add_insecure_port(service.replica.address or "127.0.0.1:0")
+    address, credentials = service.replica.address or "127.0.0.1:0", service.replica.credentials
+    port = (
+        server.add_insecure_port(address)
+        if credentials is None
+        else server.add_secure_port(address, credentials)
+    )
     service.replica.address = f"127.0.0.1:{port}"
     await server.start()
     return server

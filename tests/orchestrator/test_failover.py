@@ -84,6 +84,31 @@ async def test_draining_targets_hand_their_sessions_over_and_are_not_asked_again
         assert len([one for one in draining.rounds if one.round == 0]) == 1
 
 
+async def test_a_lease_that_is_renewed_while_its_session_moves_is_not_lost_to_ourselves(redis, monkeypatch):
+    services = [target(0), target(1)]
+    for service in services:
+        service.replica.fault = drain_once(service.replica, [one.replica for one in services])
+    async with orchestrating(redis.url, services, lease_seconds=0.15) as rig:
+        take_over, renewed = rig.store.take_over, asyncio.Event()
+        renew_all = rig.store.renew_all
+
+        async def take_over_slowly(session_id, change):
+            await take_over(session_id, change)
+            renewed.clear()
+            await renewed.wait()  # Redis has the new epoch, and we do not know yet
+
+        async def renew_all_and_tell(sessions):
+            lost = await renew_all(sessions)
+            asyncio.get_running_loop().call_later(0.05, renewed.set)  # when the keeper has dealt with it
+            return lost
+
+        monkeypatch.setattr(rig.store, "take_over", take_over_slowly)
+        monkeypatch.setattr(rig.store, "renew_all", renew_all_and_tell)
+        completion = await rig.client.complete(ids_request(PROMPT, 60))
+        await check_invariants(rig, completion)
+    assert completion.summary.recovery.num_failovers == {"DRAINING": 1}
+
+
 def drain_once(replica: ScriptedReplica, all_: list[ScriptedReplica]):
     async def fault(session_id: str, round_number: int):
         if round_number == 5 and not any(one.drains.is_set() for one in all_):

@@ -7,7 +7,9 @@ import pytest
 from redis.crc import key_slot
 
 from orchestrator.errors import SessionStoreUnavailableError
+from orchestrator.quota_store import Usage
 from orchestrator.session_store import SessionStore, StoreSettings
+from orchestrator.tenant import Quotas
 from paceline.client.session_status import SessionStatus
 from tests.orchestrator.redis_servers import (
     HOST,
@@ -50,6 +52,12 @@ async def assert_serves_sessions(store: SessionStore, session_id: str = "s") -> 
     assert cancelled is not None
     assert cancelled.status is SessionStatus.CANCELLED
     assert (await loaded(store, session_id)).ids == (*PROMPT, 4, 5, 6)
+    quotas = Quotas(max_sessions=1, requests_per_minute=2, tokens_per_minute=9)
+    assert await store.quotas.admit(session_id, quotas, Usage(), ["a"]) is None
+    await store.quotas.settle(session_id, Usage(0, 9, ("a",)), ["b"])
+    used_up = await store.quotas.admit(session_id, quotas, Usage(), ["c"])
+    assert used_up is not None
+    assert used_up.quota == "tokens_per_minute"
 
 
 # As docs/redis.md names them.

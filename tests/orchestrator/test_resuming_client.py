@@ -17,6 +17,7 @@ from paceline.client.generation import (
 from paceline.client.resuming import RetrySettings, connect_to_all
 from tests.orchestrator.rig import Rig, draft, ids_request, orchestrating, target
 from tests.orchestrator.scripted_model import continuation
+from tests.orchestrator.tenant_rig import counted, entry, key_of, write_tenants
 from tests.orchestrator.test_generation import PROMPT
 
 QUICK = RetrySettings(give_up_seconds=10.0)
@@ -94,8 +95,22 @@ async def test_what_no_repeat_can_help_is_the_callers_at_once(redis):
     assert caught.value.call_reason == "EMPTY_PROMPT"
 
 
+async def test_a_quota_that_is_not_free_again_in_time_is_the_callers_at_once(redis, tmp_path):
+    tenants = write_tenants(tmp_path, entry("ann", quotas={"requests_per_minute": 1}))
+    async with (
+        orchestrating(redis.url, [target()], key_of("ann"), tenants_file=tenants) as rig,
+        connect_to_all([rig.address], QUICK, key_of("ann")) as client,
+    ):
+        await client.complete(ids_request(PROMPT, 5))
+        with pytest.raises(CallFailedError) as caught:
+            await client.complete(ids_request(PROMPT, 5))
+        assert caught.value.call_reason == "QUOTA_EXCEEDED"
+        assert caught.value.retry_after_seconds > QUICK.give_up_seconds
+        assert counted(rig, "paceline.refused_calls") == {("ann", "QUOTA_EXCEEDED"): 1}
+
+
 async def test_where_nobody_answers_the_last_failure_is_the_callers():
-    async with connect_to_all(["127.0.0.1:9"], RetrySettings(give_up_seconds=0.3)) as client:
+    async with connect_to_all(["127.0.0.1:9"], RetrySettings(give_up_at_first_seconds=0.3)) as client:
         with pytest.raises(CallFailedError) as caught:
             await client.complete(ids_request(PROMPT, 5))
     assert caught.value.code == "UNAVAILABLE"

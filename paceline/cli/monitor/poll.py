@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from paceline.client.connection import PLAIN_TEXT, ConnectionSettings, handshake_failure
 from paceline.client.errors import CallFailedError
 from paceline.client.session_status import SessionStatus
 from paceline.client.sessions import SessionInfo, Sessions, connect_to_sessions
@@ -100,15 +101,16 @@ class Orchestrators:
 
 @asynccontextmanager
 async def connect_to_orchestrators(
-    addresses: Sequence[str], interval_seconds: float
+    addresses: Sequence[str], interval_seconds: float, connection: ConnectionSettings = PLAIN_TEXT
 ) -> AsyncIterator[Orchestrators]:
     """Connect inside a `with`; an orchestrator that is not there is found whenever it comes."""
     async with AsyncExitStack() as stack:
         clients = [
             _Client(
                 address,
-                await stack.enter_async_context(connect_to_status(address)),
-                await stack.enter_async_context(connect_to_sessions(address)),
+                connection,
+                await stack.enter_async_context(connect_to_status(address, connection)),
+                await stack.enter_async_context(connect_to_sessions(address, connection)),
             )
             for address in addresses
         ]
@@ -118,15 +120,21 @@ async def connect_to_orchestrators(
 @dataclass(frozen=True)
 class _Client:
     address: str
+    connection: ConnectionSettings
     status: StatusClient
     sessions: Sessions
 
     async def ask(self, patience_seconds: float) -> OrchestratorAnswer:
+        patience_ends_at = time.monotonic() + patience_seconds
         try:
             return OrchestratorAnswer(self.address, await self.status.get(patience_seconds))
         except CallFailedError as error:
-            problem = _PROBLEMS.get(error.call_reason, error.message)
-            return OrchestratorAnswer(self.address, None, problem)
+            patience_seconds = patience_ends_at - time.monotonic()
+            return OrchestratorAnswer(self.address, None, await self._problem(error, patience_seconds))
+
+    async def _problem(self, error: CallFailedError, patience_seconds: float) -> str:
+        failure = await handshake_failure(error, self.connection, patience_seconds)
+        return _PROBLEMS.get(error.call_reason, error.message) if failure is None else failure.message
 
     async def list_sessions(self, patience_seconds: float) -> SessionListing | None:
         try:

@@ -26,6 +26,7 @@ SESSION = pb.SessionInfo(
     idle_seconds=12.4,
     ttl_seconds=3587.6,
     digest="ff",
+    tenant="ann",
     sampling_json='{"temperature": 0.5, "what follows": "' + "x" * 200 + '"}',
 )
 
@@ -71,6 +72,7 @@ async def test_a_list_shows_whole_ids_and_how_many_more_there_are(tmp_path: Path
     assert ended.exit_code == 0
     assert SESSION.session_id in ended.stdout
     assert "30 + 20" in ended.stdout
+    assert "ann" in ended.stdout
     assert "run out" in ended.stdout
     assert "1 of 7" in ended.stdout
 

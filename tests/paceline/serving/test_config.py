@@ -1,6 +1,7 @@
 """Settings from flags and environment: valid ones freeze, wrong ones say what to do."""
 
 import os
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from paceline.errors import ConfigError, PacelineError
+from paceline.security.certificates import CertificateFiles, OwnFiles
 from paceline.serving.config import (
     Addresses,
     ModelServiceConfig,
@@ -27,6 +29,7 @@ class ExampleConfig(ModelServiceConfig):
 
 
 REQUIRED = ["--listen", "127.0.0.1:7001", "--model", "m"]
+CERTIFICATES = ["--tls-certificate-file", "c", "--tls-key-file", "k", "--tls-ca-file", "a"]
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +39,13 @@ def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     config = read_config(ExampleConfig, [*REQUIRED, "--kv-cache-mib", "9", "--peers", "a:1,b:2"])
     assert (config.kv_cache_mib, config.cores, config.max_sessions) == (9, (0, 1), 5)
     assert config.peers == ("a:1", "b:2")
+
+
+def test_certificates_ask_callers_for_theirs_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_TLS_PEER_NAMES", "a.svc, *.b.svc")
+    config = read_config(ExampleConfig, [*REQUIRED, *CERTIFICATES])
+    assert (config.tls_clients, config.tls_peer_names) == ("require", ("a.svc", "*.b.svc"))
+    assert config.certificate_files == CertificateFiles(Path("a"), OwnFiles(Path("c"), Path("k")))
 
 
 def test_a_configuration_does_not_change() -> None:
@@ -54,6 +64,17 @@ def test_a_configuration_does_not_change() -> None:
         ([*REQUIRED, "--weights", "int3"], ["--weights", "int3", "int8"]),
         ([*REQUIRED, "--cores", "0,x"], ["--cores", "x"]),
         ([*REQUIRED, "--peers", "a:1,b"], ["--peers", "b"]),
+        (
+            [*REQUIRED, "--tls-key-file", "k"],
+            ["go together", "give --tls-certificate-file and --tls-ca-file too"],
+        ),
+        ([*REQUIRED, "--tls-peer-names", "a.svc"], ["--tls-peer-names", "give certificates"]),
+        ([*REQUIRED, "--tls-peer-names", "a.*.svc"], ["--tls-peer-names", "a.*.svc", "*."]),
+        (
+            [*REQUIRED, *CERTIFICATES, "--tls-peer-names", "a", "--tls-clients", "accept"],
+            ["--tls-clients require"],
+        ),
+        ([*REQUIRED, "--health-listen", "7101"], ["--health-listen", "HOST:PORT"]),
         ([*REQUIRED, "--unheard-of", "1"], ["--unheard-of", "--help"]),
         ([*REQUIRED, "--cores"], ["--cores", "--help"]),
     ],

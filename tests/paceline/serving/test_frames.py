@@ -79,7 +79,17 @@ async def test_answers_that_are_ready_together_are_one_frame() -> None:
         await stream.send("a", "b", "c")
         stream.begun["a"].set_result("a")
         stream.begun["c"].set_result("c")
-        assert await next_frame == Frame(["a", "c"], None)
+        assert (await next_frame).answers == ["a", "c"]
+
+
+async def test_the_first_answers_of_a_stream_bring_a_sign_of_life_and_later_ones_need_not() -> None:
+    stream = Stream()
+    async with stream.answers() as frames:
+        for name, progress in (("a", PROGRESS), ("b", None)):
+            next_frame = asyncio.ensure_future(anext(frames))
+            await stream.send(name)
+            stream.begun[name].set_result(name)
+            assert await next_frame == Frame([name], progress)
 
 
 async def test_a_drain_refuses_what_comes_and_ends_the_stream_when_what_runs_is_answered() -> None:
@@ -89,10 +99,10 @@ async def test_a_drain_refuses_what_comes_and_ends_the_stream_when_what_runs_is_
         await stream.send("a")
         stream.draining.set()
         await stream.send("b")
-        assert await next_frame == Frame(["b refused"], None)
+        assert (await next_frame).answers == ["b refused"]
         next_frame = asyncio.ensure_future(anext(frames))
         stream.begun["a"].set_result("a")
-        assert await next_frame == Frame(["a"], None)
+        assert (await next_frame).answers == ["a"]
         with pytest.raises(DrainingError):
             await anext(frames)
 
