@@ -22,11 +22,11 @@ MAX_WAIT_SECONDS = 1.0
 
 def make_network() -> tuple[dict[Place, int], dict[Place, int]]:
     """Make every place; returns descriptors of their devices and of the pools' namespaces."""
-    devices = {Place.ORCHESTRATOR: open_tun(Place.ORCHESTRATOR)}
+    devices = {Place.ORCHESTRATOR: open_tun(Place.ORCHESTRATOR.address)}
     namespaces: dict[Place, int] = {}
     for place in (Place.TARGET, Place.DRAFT):
         namespaces[place] = enter_new_namespace()
-        devices[place] = open_tun(place)
+        devices[place] = open_tun(place.address)
     return devices, namespaces
 
 

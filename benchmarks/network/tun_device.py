@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from benchmarks.network.namespaces import TUN_PATH
-from benchmarks.network.places import PREFIX_BITS, Place
+from benchmarks.network.places import PREFIX_BITS
 
 NAME = "tun0"
 TUNSETIFF = 0x400454CA  # linux/if_tun.h
@@ -16,8 +16,8 @@ IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 CONGESTION_CONTROL = ("/proc/sys/net/ipv4/tcp_congestion_control", "reno")
 
 
-def open_tun(place: Place) -> int:
-    """Make a place's device in the namespace of this thread, up and with its address; returns its descriptor.
+def open_tun(address: str) -> int:
+    """Make a device in the namespace of this thread, up and with an address; returns its descriptor.
 
     Raises OSError or subprocess.CalledProcessError where that is refused.
     """
@@ -25,7 +25,7 @@ def open_tun(place: Place) -> int:
     fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH", NAME.encode(), IFF_TUN | IFF_NO_PI))
     for arguments in (
         ("link", "set", "lo", "up"),
-        ("addr", "add", f"{place.address}/{PREFIX_BITS}", "dev", NAME),
+        ("addr", "add", f"{address}/{PREFIX_BITS}", "dev", NAME),
         ("link", "set", NAME, "up"),
     ):
         subprocess.run(["ip", *arguments], check=True)
