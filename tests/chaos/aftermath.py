@@ -17,7 +17,8 @@ from paceline.v1 import (
     target_service_pb2,
     target_service_pb2_grpc,
 )
-from tests.chaos.cluster import LEASE_SECONDS, SESSION_TTL_SECONDS, ChaosCluster
+from tests.chaos.cluster import LEASE_SECONDS, SESSION_TTL_SECONDS
+from tests.chaos.system import System
 
 PREFIX = "paceline"
 QUIET_SECONDS = 5.0
@@ -70,26 +71,26 @@ async def stored_sessions(redis: Any) -> list[StoredSession]:
     return found
 
 
-async def stored_state(cluster: ChaosCluster, session_id: str) -> dict[str, bytes]:
+async def stored_state(cluster: System, session_id: str) -> dict[str, bytes]:
     """Return the fields of a session as Redis has them."""
     async with cluster.redis() as redis:
         fields = await redis.hgetall(f"{PREFIX}:{{{session_id}}}:state")
     return {name.decode(): value for name, value in fields.items()}
 
 
-async def stored_ids(cluster: ChaosCluster, session_id: str) -> list[int]:
+async def stored_ids(cluster: System, session_id: str) -> list[int]:
     """Return the ids of a session as Redis has them, the prompt's included."""
     async with cluster.redis() as redis:
         packed = await redis.get(f"{PREFIX}:{{{session_id}}}:ids") or b""
     return list(struct.unpack(f"<{len(packed) // 4}I", packed))
 
 
-async def owner_of(cluster: ChaosCluster, session_id: str) -> str:
+async def owner_of(cluster: System, session_id: str) -> str:
     """Return the target replica whose cache serves a session."""
     return (await stored_state(cluster, session_id))["target_replica"].decode()
 
 
-async def held_leases(cluster: ChaosCluster) -> list[StoredSession]:
+async def held_leases(cluster: System) -> list[StoredSession]:
     """Return the sessions that somebody still owns, after a lease's time at the latest."""
     async with cluster.redis() as redis:
         deadline = time.monotonic() + LEASE_SECONDS + QUIET_SECONDS
@@ -100,7 +101,7 @@ async def held_leases(cluster: ChaosCluster) -> list[StoredSession]:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def stored_violations(cluster: ChaosCluster) -> list[str]:
+async def stored_violations(cluster: System) -> list[str]:
     """Return what is wrong with Redis' keys."""
     wrong = [
         f"the lease of session {one.session_id} is still held: {one}" for one in await held_leases(cluster)
@@ -116,7 +117,7 @@ async def stored_violations(cluster: ChaosCluster) -> list[str]:
     return wrong
 
 
-async def held_caches(cluster: ChaosCluster, session_ids: Iterable[str]) -> Mapping[str, int]:
+async def held_caches(cluster: System, session_ids: Iterable[str]) -> Mapping[str, int]:
     """Release sessions at every replica, and return how many each had still known; sessions that ended have none."""
     releases = [round_pb2.SessionRelease(session_id=one, epoch=_ANY_EPOCH) for one in session_ids]
     held: dict[str, int] = {}
@@ -142,7 +143,7 @@ async def _release(name: str, channel: grpc.aio.Channel, releases: Sequence[roun
     return answer.num_released
 
 
-async def lingering_tasks(cluster: ChaosCluster) -> list[str]:
+async def lingering_tasks(cluster: System) -> list[str]:
     """Return tasks of generations and rounds, which must have ended with them."""
     names = (*cluster.topology.orchestrators, *cluster.topology.targets, *cluster.topology.drafts)
     return [
@@ -153,7 +154,7 @@ async def lingering_tasks(cluster: ChaosCluster) -> list[str]:
     ]
 
 
-def alarming_lines(cluster: ChaosCluster) -> list[str]:
+def alarming_lines(cluster: System) -> list[str]:
     """Return what the logs hold and must not."""
     found: list[str] = []
     for path in sorted(cluster.directory.glob("*.log")):

@@ -1,8 +1,7 @@
 """A cluster of real processes whose every link goes through the network that can break it."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +14,7 @@ from redis.exceptions import RedisError
 from paceline.local.health import is_serving
 from paceline.local.process import Command
 from paceline.local.redis_server import server_arguments
+from tests.chaos.image import CURRENT, Image
 from tests.chaos.models import write_pair
 from tests.chaos.network import Network, network
 from tests.chaos.network_process import LIAR
@@ -67,11 +67,11 @@ class ChaosCluster:
 
     def redis(self) -> Any:
         """A client of Redis that goes through no link; untyped, because its types leave open what is bytes."""
-        return Redis(unix_socket_path=str(self.nodes[REDIS].socket_path))
+        return Redis(unix_socket_path=str(socket_of(self.directory, REDIS)))
 
     def service_address(self, name: str) -> str:
         """Address of a service that goes through no link."""
-        return unix_address(self.nodes[name].socket_path)
+        return unix_address(socket_of(self.directory, name))
 
     async def until_ready(self) -> None:
         """Wait until every node serves."""
@@ -89,10 +89,10 @@ async def chaos_cluster(settings: ClusterSettings, directory: Path) -> AsyncIter
     target_model, draft_model = write_pair(directory / "models")
     (directory / "redis").mkdir()
     names = (REDIS, *settings.topology.targets, *settings.topology.drafts, *settings.topology.orchestrators)
-    sockets = {name: directory / f"{name}.sock" for name in names}
+    sockets = {name: socket_of(directory, name) for name in names}
     destinations = {name: sockets[name.partition(">")[2]] for name in settings.topology.links}
     async with network(destinations, directory / "network.log") as links:
-        nodes = {REDIS: redis_node(settings, directory, sockets[REDIS])}
+        nodes = {REDIS: redis_node(directory, has_append_only_file=settings.has_append_only_file)}
         for pool, members, model in (
             ("target", settings.topology.targets, target_model),
             ("draft", settings.topology.drafts, draft_model),
@@ -116,15 +116,19 @@ async def chaos_cluster(settings: ClusterSettings, directory: Path) -> AsyncIter
                 await asyncio.gather(*(nodes[name].stop() for name in pool))
 
 
-def redis_node(settings: ClusterSettings, directory: Path, socket_path: Path) -> Node:
-    arguments = [*server_arguments(directory / "redis", socket_path), "--appendfsync", "always"]
-    if not settings.has_append_only_file:
+def redis_node(directory: Path, *, has_append_only_file: bool = True) -> Node:
+    """Redis, whose files go to the folder `redis` of a directory."""
+    path = socket_of(directory, REDIS)
+    arguments = [*server_arguments(directory / "redis", path), "--appendfsync", "always"]
+    if not has_append_only_file:
         arguments += ["--appendonly", "no"]
     command = Command(REDIS, tuple(arguments))
-    return Node(command, directory / "redis.log", partial(answers_ping, socket_path), socket_path)
+    return Node(command, directory / "redis.log", partial(answers_ping, path))
 
 
-def replica_node(settings: ClusterSettings, pool: str, name: str, model: Path, socket_path: Path) -> Node:
+def replica_node(
+    settings: ClusterSettings, pool: str, name: str, model: Path, socket_path: Path, image: Image = CURRENT
+) -> Node:
     flags = {
         "--listen": unix_address(socket_path),
         "--model": model,
@@ -134,7 +138,7 @@ def replica_node(settings: ClusterSettings, pool: str, name: str, model: Path, s
         "--num-threads": 1,
         "--grace-seconds": 5,
     }
-    return service_node(f"{pool}_service", name, flags, socket_path)
+    return service_node(f"{pool}_service", name, flags, socket_path, image)
 
 
 def orchestrator_node(
@@ -144,27 +148,44 @@ def orchestrator_node(
     drafts = [links.address(link(name, one)) for one in topology.drafts]
     if settings.has_liar:
         drafts.append(links.address(LIAR))
-    flags = {
+    flags = orchestrator_flags(
+        name,
+        [links.address(link(name, one)) for one in topology.targets],
+        drafts,
+        f"redis://{links.address(link(name, REDIS))}",
+        model,
+        socket_path,
+    )
+    flags |= settings.orchestrator_options
+    return service_node("orchestrator", name, flags, socket_path)
+
+
+def orchestrator_flags(
+    name: str, targets: Sequence[str], drafts: Sequence[str], redis_url: str, model: Path, socket_path: Path
+) -> dict[str, object]:
+    """Return the options of an orchestrator over replicas at addresses."""
+    return {
         "--listen": unix_address(socket_path),
         "--replica-id": name,
-        "--target-addresses": ",".join(links.address(link(name, one)) for one in topology.targets),
+        "--target-addresses": ",".join(targets),
         "--draft-addresses": ",".join(drafts) or None,
-        "--redis-url": f"redis://{links.address(link(name, REDIS))}",
+        "--redis-url": redis_url,
         "--model": model,
         "--lease-seconds": LEASE_SECONDS,
         "--session-ttl-seconds": SESSION_TTL_SECONDS,
         "--handover-seconds": 1,
         "--grace-seconds": 5,
-        **settings.orchestrator_options,
     }
-    return service_node("orchestrator", name, flags, socket_path)
 
 
-def service_node(module: str, name: str, flags: Mapping[str, object], socket_path: Path) -> Node:
+def service_node(
+    module: str, name: str, flags: Mapping[str, object], socket_path: Path, image: Image = CURRENT
+) -> Node:
+    """Return the node of a program; options that are None are left out."""
     given = [part for flag, value in flags.items() if value is not None for part in (flag, str(value))]
-    command = Command(name, (sys.executable, "-m", "tests.chaos.traced", module, *given))
+    command = Command(name, (*image.command(module), *given), environment=image.environment)
     log_path = socket_path.with_suffix(".log")
-    return Node(command, log_path, partial(is_serving, unix_address(socket_path)), socket_path)
+    return Node(command, log_path, partial(is_serving, unix_address(socket_path)))
 
 
 async def answers_ping(socket_path: Path) -> bool:
@@ -174,6 +195,10 @@ async def answers_ping(socket_path: Path) -> bool:
             return bool(await redis.ping())  # pyright: ignore[reportGeneralTypeIssues]
         except (RedisError, OSError):
             return False
+
+
+def socket_of(directory: Path, name: str) -> Path:
+    return directory / f"{name}.sock"
 
 
 def unix_address(socket_path: Path) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
@@ -14,17 +15,15 @@ POLL_SECONDS = 0.05
 # What SIGTERM may take: the grace period of the services, and as much again on a busy machine.
 END_SECONDS = 20.0
 TELL_SECONDS = 1.0
+LOW_PRIORITY = 15  # of nice(2)
 
 
 class Node:
     """One program of the cluster; a new process of it finds nothing of the old one but its files."""
 
-    def __init__(
-        self, command: Command, log_path: Path, answers: Callable[[], Awaitable[bool]], socket_path: Path
-    ) -> None:
+    def __init__(self, command: Command, log_path: Path, answers: Callable[[], Awaitable[bool]]) -> None:
         self.command = command
         self.log_path = log_path
-        self.socket_path = socket_path
         self.failures: list[str] = []  # ends that were not asked for or not as they should be
         self.num_starts = 0
         self._answers = answers
@@ -66,11 +65,11 @@ class Node:
 
     async def kill(self) -> None:
         """SIGKILL."""
-        await self._end(SIGKILL, -SIGKILL)
+        await self._end(SIGKILL, -SIGKILL, END_SECONDS)
 
-    async def drain(self) -> None:
-        """SIGTERM; the process must end by itself with code 0."""
-        await self._end(SIGTERM, 0)
+    async def drain(self, within_seconds: float = END_SECONDS) -> None:
+        """SIGTERM; the process must end by itself with code 0. SIGKILL, which is a failure, after so many seconds."""
+        await self._end(SIGTERM, 0, within_seconds)
 
     def pause(self) -> None:
         """SIGSTOP."""
@@ -79,6 +78,14 @@ class Node:
     def go_on(self) -> None:
         """SIGCONT."""
         self._signal(SIGCONT)
+
+    def give_way(self) -> None:
+        """Compute only what others leave; the process is the leader of a session of its own."""
+        if self._child is None or self._child.exit_code is not None:
+            return
+        os.setpriority(os.PRIO_PGRP, self._child.pid, LOW_PRIORITY)
+        with suppress(OSError):  # where sessions share a machine by sched(7)'s autogroups, and nice is inside them only
+            Path(f"/proc/{self._child.pid}/autogroup").write_text(str(LOW_PRIORITY), encoding="utf-8")
 
     async def tasks(self) -> list[str]:
         """Return where each task of the process waits, as tests.chaos.traced tells it."""
@@ -94,16 +101,16 @@ class Node:
             self.go_on()
             await self.drain()
 
-    async def _end(self, number: int, expected_code: int) -> None:
+    async def _end(self, number: int, expected_code: int, within_seconds: float) -> None:
         child = self._child
         assert child is not None
         self._is_ending = True
         self._signal(number)
         try:
-            code = await asyncio.wait_for(child.wait(), END_SECONDS)
+            code = await asyncio.wait_for(child.wait(), within_seconds)
         except TimeoutError:
             self.failures.append(
-                f"{self.name} did not end within {END_SECONDS:.0f} seconds of SIGTERM; "
+                f"{self.name} did not end within {within_seconds:.0f} seconds of SIGTERM; "
                 "its log says where its tasks were"
             )
             self._signal(TELL)

@@ -22,6 +22,7 @@ from tests.chaos.record import Record
 from tests.chaos.report import PAUSE_BOUND_SECONDS, Report
 from tests.chaos.schedule import schedule
 from tests.chaos.shipped_client import ShippedClient
+from tests.chaos.system import System
 from tests.chaos.undisturbed import answered_jobs
 
 # How long clients may still take for what they have begun when the last fault is over.
@@ -55,7 +56,11 @@ async def run(settings: RunSettings, directory: Path, on_progress: OnProgress = 
         faults = await disturb(cluster, settings, answered, record, on_progress)
         seconds = time.monotonic() - started_at
         on_progress("looking at what is left")
-        wrong = [*record.wrong, *bound_violations(record), *await leftovers(cluster, record)]
+        wrong = [
+            *record.wrong,
+            *bound_violations(record),
+            *await leftovers(cluster, record, settings.cluster.session_idle_seconds),
+        ]
     wrong += [failure for node in cluster.nodes.values() for failure in node.failures]
     wrong += alarming_lines(cluster)
     if faults.total() < settings.num_faults:
@@ -145,13 +150,13 @@ def bound_violations(record: Record) -> list[str]:
     ]
 
 
-async def leftovers(cluster: ChaosCluster, record: Record) -> list[str]:
+async def leftovers(cluster: System, record: Record, session_idle_seconds: float) -> list[str]:
     """Return what should be gone: leases, keys without an end, caches of sessions, blocks of no session.
 
     What an orchestrator held when it was killed nobody else knows of: replicas find it idle and free it by themselves.
     """
     wrong = await stored_violations(cluster)
-    await asyncio.sleep(cluster.settings.session_idle_seconds + IDLE_SLACK_SECONDS)
+    await asyncio.sleep(session_idle_seconds + IDLE_SLACK_SECONDS)
     wrong += [f"a task that has nothing to do any more: {task}" for task in await lingering_tasks(cluster)]
     for name, num_held in (await held_caches(cluster, record.session_ids)).items():
         if num_held:

@@ -1,7 +1,9 @@
 """The client that the project ships, which resumes by itself, as one more client of the suite."""
 
 import time
+from collections.abc import Callable
 from contextlib import aclosing
+from typing import NamedTuple
 
 from paceline.client.errors import CallFailedError, StreamGapError
 from paceline.client.generation import (
@@ -23,12 +25,29 @@ _FINISH_REASONS = {
 }
 
 
-class ShippedClient:
-    """Gets one job after the other answered; what must not be goes to the record."""
+class Wait(NamedTuple):
+    """What passed between two events of a stream, on the monotonic clock."""
 
-    def __init__(self, orchestrators: ResumingOrchestrator, record: Record) -> None:
+    began_at: float
+    ended_at: float
+
+    @property
+    def seconds(self) -> float:
+        return self.ended_at - self.began_at
+
+
+class ShippedClient:
+    """Gets one job after the other answered; what must not be goes to the record, and `on_wait` hears of every wait."""
+
+    def __init__(
+        self,
+        orchestrators: ResumingOrchestrator,
+        record: Record,
+        on_wait: Callable[[Wait], None] = lambda wait: None,
+    ) -> None:
         self._orchestrators = orchestrators
         self._record = record
+        self._on_wait = on_wait
 
     async def answer(self, job: Job, request: GenerationRequest) -> None:
         """Get a job's request answered."""
@@ -50,8 +69,9 @@ class ShippedClient:
                 if isinstance(event, GenerationStarted):
                     self._record.session_ids.add(event.session_id)
                     continue
-                now = time.monotonic()
-                longest_wait, last_event_at = max(longest_wait, now - last_event_at), now
+                wait = Wait(last_event_at, time.monotonic())
+                longest_wait, last_event_at = max(longest_wait, wait.seconds), wait.ended_at
+                self._on_wait(wait)
                 if isinstance(event, TokenChunk):
                     ids += [token.id for token in event.tokens]
                     texts.append(event.text)

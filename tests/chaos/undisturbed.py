@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.chaos.client import connected
-from tests.chaos.cluster import ChaosCluster
 from tests.chaos.job import Job, jobs, with_stop_text
 from tests.chaos.record import Record
+from tests.chaos.system import System
 
 NUM_AT_ONCE = 4
 STOP_TEXT_EACH = 5
 
 
-async def answered_jobs(cluster: ChaosCluster, seed: int, num_jobs: int) -> list[Job]:
+async def answered_jobs(cluster: System, seed: int, num_jobs: int) -> list[Job]:
     """Return jobs with their answers; besides them, some that end at a stop text."""
     plain = await answered(cluster, list(jobs(seed, num_jobs)))
     stopped = await answered(cluster, [with_stop_text(job) for job in plain[::STOP_TEXT_EACH]])
     return [*plain, *stopped]
 
 
-async def answered(cluster: ChaosCluster, asked: Sequence[Job]) -> list[Job]:
+async def answered(cluster: System, asked: Sequence[Job]) -> list[Job]:
     """Return jobs with their answers."""
     record, places = Record(), asyncio.Semaphore(NUM_AT_ONCE)
 
