@@ -106,15 +106,16 @@ clean: ## Remove the environment, caches and build outputs (models stay in the u
 
 ##@ Deploy
 
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-# docker, podman or buildah.
-ENGINE ?= docker
+# docker, podman or buildah: the first that works, if none is given. BASE=NAME@sha256:... takes the place of the Dockerfile's
+# base, SOURCE=https://... is what a label says the code comes from. docs/images.md.
+ENGINE ?=
+BASE ?=
+SOURCE ?=
 IMAGES ?= draft target orchestrator models
 
 .PHONY: images
-images: ## The images of this version (ENGINE=podman, IMAGES="draft target"): paceline-draft:0.1.0 and so on
-	@for image in $(IMAGES); do $(ENGINE) build -f k8s/images/Dockerfile --target $$image -t paceline-$$image:$(VERSION) \
-	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .; done
+images: $(SERVE) ## The images, what they are made of and how large they are (ENGINE=podman, IMAGES="draft target")
+	@$(BIN)/python -m k8s.images.build --engine "$(ENGINE)" --base "$(BASE)" --source "$(SOURCE)" $(ARGS) $(IMAGES)
 
 .PHONY: manifests
 manifests: $(K8S) ## Write what is generated in k8s/ again, and every overlay as one file into build/k8s

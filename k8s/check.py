@@ -41,7 +41,7 @@ def main() -> None:
     for overlay, manifests in built.items():
         _say(f"{overlay}: {len(manifests)} objects, Kubernetes {', '.join(VERSIONS)}")
     for excuse in policy.exceptions():
-        _say(f"exception: {excuse.subject}: {excuse.rule}: {excuse.reason}")
+        _say(f"exception: {excuse.subject} {_where(excuse)}: {excuse.rule}: {excuse.reason}")
     for problem in problems:
         _say(f"error: {problem}")
     sys.exit(1 if problems else 0)
@@ -78,10 +78,10 @@ def policy_problems(built: Mapping[str, Sequence[Manifest]]) -> Iterator[str]:
     excuses = policy.exceptions()
     found = {overlay: policy.findings(manifests) for overlay, manifests in built.items()}
     for overlay, findings in found.items():
-        yield from (f"{overlay}: {one}" for one in policy.unexcused(findings, excuses))
-    everything = [one for findings in found.values() for one in findings]
-    for excuse in policy.unused(everything, excuses):
-        yield f"exceptions.yaml: nothing needs the exception of {excuse.subject} from {excuse.rule}"
+        yield from (f"{overlay}: {one}" for one in policy.unexcused(findings, excuses, overlay))
+    for excuse in policy.unused(found, excuses):
+        subject = f"{excuse.subject} from {excuse.rule} {_where(excuse)}"
+        yield f"exceptions.yaml: nothing needs the exception of {subject}"
 
 
 def stale_files() -> Iterator[str]:
@@ -96,6 +96,10 @@ def write(built: Mapping[str, Sequence[Manifest]], folder: Path) -> None:
     for overlay, manifests in built.items():
         path = folder / f"{overlay.rpartition('/')[2]}.yaml"
         path.write_text(yaml.safe_dump_all(manifests, sort_keys=False), encoding="utf-8")
+
+
+def _where(excuse: policy.PolicyException) -> str:
+    return f"in {', '.join(filter(None, excuse.places)) or 'all'}"
 
 
 def _say(line: str) -> None:

@@ -119,6 +119,15 @@ def containers(manifest: Manifest) -> Iterator[Container]:
         yield Container(owner, spec, is_serving=manifest["kind"] != "Job")
 
 
+def variables(container: Mapping[str, Any], manifests: Sequence[Manifest]) -> dict[str, str]:
+    """Return the variables of a container that stand in these manifests: its own, and those of their ConfigMaps."""
+    maps = {one["metadata"]["name"]: one.get("data", {}) for one in manifests if one["kind"] == "ConfigMap"}
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        found |= maps.get(source.get("configMapRef", {}).get("name"), {})
+    return found | {one["name"]: one["value"] for one in container.get("env", ()) if "value" in one}
+
+
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Return whether a label selector selects something with these labels."""
     if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):

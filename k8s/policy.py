@@ -4,10 +4,10 @@ The rules include those of the Pod Security level "restricted".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from k8s.manifests import Container, Manifest, containers, name_of, pod_template, read, selects
+from k8s.manifests import Container, Manifest, containers, name_of, pod_template, read, selects, variables
 
 EXCEPTIONS = Path(__file__).parent / "exceptions.yaml"
 _RESTRICTED_VOLUMES = {
@@ -22,6 +22,11 @@ _RESTRICTED_VOLUMES = {
     "secret",
 }
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+# The name of the port at which our programs are called.
+_SERVED_PORT = "grpc"
+# All names begin with nothing.
+_EVERYWHERE = ("",)
+_CERTIFICATE_SETTINGS = ("_TLS_CERTIFICATE_FILE", "_TLS_KEY_FILE", "_TLS_CA_FILE")
 
 
 class Finding(NamedTuple):
@@ -42,16 +47,28 @@ class Finding(NamedTuple):
 
 
 class PolicyException(NamedTuple):
-    """A finding that is meant, and why."""
+    """A finding that is meant, and why.
+
+    Attributes:
+        rule: As in the finding.
+        subject: As in the finding.
+        reason: Why it is meant.
+        places: Where it is meant: beginnings of the names of what is built, for example "overlays/local";
+            everywhere if left out.
+    """
 
     rule: str
     subject: str
     reason: str
+    places: tuple[str, ...] = _EVERYWHERE
 
 
 def exceptions() -> tuple[PolicyException, ...]:
     """Return what is written down."""
-    return tuple(PolicyException(**one) for one in read(EXCEPTIONS)["exceptions"])
+    return tuple(
+        PolicyException(one["rule"], one["subject"], one["reason"], tuple(one.get("places", _EVERYWHERE)))
+        for one in read(EXCEPTIONS)["exceptions"]
+    )
 
 
 def findings(manifests: Sequence[Manifest]) -> list[Finding]:
@@ -68,19 +85,27 @@ def findings(manifests: Sequence[Manifest]) -> list[Finding]:
                 )
         found += _open_egress(manifest)
         found += _mounted_tokens(manifest)
+        found += _written_secrets(manifest)
     return found
 
 
-def unexcused(found: Iterable[Finding], excuses: Sequence[PolicyException]) -> list[Finding]:
-    """Return the findings that no exception is written for."""
-    pardoned = {(one.rule, one.subject) for one in excuses}
+def unexcused(found: Iterable[Finding], excuses: Sequence[PolicyException], place: str) -> list[Finding]:
+    """Return the findings in a place that no exception is written for."""
+    pardoned = {(one.rule, one.subject) for one in excuses if place.startswith(one.places)}
     return [one for one in found if (one.rule, one.subject) not in pardoned]
 
 
-def unused(found: Iterable[Finding], excuses: Sequence[PolicyException]) -> list[PolicyException]:
-    """Return the exceptions that nothing needs any more."""
-    needed = {(one.rule, one.subject) for one in found}
-    return [one for one in excuses if (one.rule, one.subject) not in needed]
+def unused(
+    found: Mapping[str, Sequence[Finding]], excuses: Sequence[PolicyException]
+) -> list[PolicyException]:
+    """Return the exceptions that nothing needs any more in one of their places; findings are by place."""
+    needed = [(place, (one.rule, one.subject)) for place, findings in found.items() for one in findings]
+
+    def is_needed(excuse: PolicyException, beginning: str) -> bool:
+        wanted = (excuse.rule, excuse.subject)
+        return any(place.startswith(beginning) and one == wanted for place, one in needed)
+
+    return [one for one in excuses if not all(is_needed(one, beginning) for beginning in one.places)]
 
 
 # Rules for a container.
@@ -128,6 +153,20 @@ def _host_port(container: Container) -> Iterator[str]:
         yield "it takes a port of its node"
 
 
+def _secret_in_environment(container: Container) -> Iterator[str]:
+    for variable in container.spec.get("env", ()):
+        if "secretKeyRef" in variable.get("valueFrom", {}):
+            yield f"{variable['name']} has a secret, which every process that it starts inherits: mount it as a file"
+    if any("secretRef" in source for source in container.spec.get("envFrom", ())):
+        yield "its environment has a whole Secret: mount it as files"
+
+
+def _single_files(container: Container) -> Iterator[str]:
+    for mount in container.spec.get("volumeMounts", ()):
+        if mount.keys() & {"subPath", "subPathExpr"}:
+            yield f"what it mounts at {mount['mountPath']} is a part of a volume, which no kubelet renews"
+
+
 CONTAINER_RULES: Mapping[str, Callable[[Container], Iterator[str]]] = {
     "confined": _not_confined,
     "read-only-root": _writable_root,
@@ -135,6 +174,8 @@ CONTAINER_RULES: Mapping[str, Callable[[Container], Iterator[str]]] = {
     "probes": _missing_probes,
     "image-version": _loose_image,
     "host-port": _host_port,
+    "secret-in-environment": _secret_in_environment,
+    "renewed-files": _single_files,
 }
 
 # Rules for a pod.
@@ -197,6 +238,47 @@ def _no_network_policy(template: Mapping[str, Any], manifests: Sequence[Manifest
         yield "no NetworkPolicy of its own selects it"
 
 
+def _plain_text(template: Mapping[str, Any], manifests: Sequence[Manifest]) -> Iterator[str]:
+    for container in _called(template):
+        given = _files_of_secrets(container, template, manifests)
+        for setting in _CERTIFICATE_SETTINGS:
+            if not any(name.endswith(setting) for name in given):
+                yield f"its container {container['name']} has no *{setting} in a Secret: it takes plain text"
+
+
+def _open_to_everybody(template: Mapping[str, Any], manifests: Sequence[Manifest]) -> Iterator[str]:
+    for container in _called(template):
+        knows_keys = any(
+            name.endswith("_TENANTS_FILE") for name in _files_of_secrets(container, template, manifests)
+        )
+        knows_names = any(
+            name.endswith("_TLS_PEER_NAMES") and value
+            for name, value in variables(container, manifests).items()
+        )
+        if not (knows_keys or knows_names):
+            yield f"its container {container['name']} asks callers for neither a key nor a certificate of a name"
+
+
+def _called(template: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the containers that others call."""
+    for container in template["spec"]["containers"]:
+        if any(port.get("name") == _SERVED_PORT for port in container.get("ports", ())):
+            yield container
+
+
+def _files_of_secrets(
+    container: Mapping[str, Any], template: Mapping[str, Any], manifests: Sequence[Manifest]
+) -> set[str]:
+    """Return the variables of a container that name a file of a Secret which it mounts."""
+    secrets = {volume["name"] for volume in template["spec"].get("volumes", ()) if "secret" in volume}
+    folders = [one["mountPath"] for one in container.get("volumeMounts", ()) if one["name"] in secrets]
+    return {
+        name
+        for name, value in variables(container, manifests).items()
+        if any(PurePosixPath(value).is_relative_to(folder) for folder in folders)
+    }
+
+
 _POD_RULES: Mapping[str, Callable[[Mapping[str, Any], Sequence[Manifest]], Iterator[str]]] = {
     "restricted-pod": _loose_pod,
     "token": _token,
@@ -204,6 +286,8 @@ _POD_RULES: Mapping[str, Callable[[Mapping[str, Any], Sequence[Manifest]], Itera
     "disruption-budget": _no_budget,
     "priority": _no_priority,
     "network-policy": _no_network_policy,
+    "encrypted": _plain_text,
+    "authenticated": _open_to_everybody,
 }
 
 # Rules for other objects.
@@ -221,3 +305,10 @@ def _open_egress(manifest: Manifest) -> Iterator[Finding]:
 def _mounted_tokens(manifest: Manifest) -> Iterator[Finding]:
     if manifest["kind"] == "ServiceAccount" and manifest.get("automountServiceAccountToken") is not False:
         yield Finding("token", name_of(manifest), "its token is mounted where a pod does not say otherwise")
+
+
+def _written_secrets(manifest: Manifest) -> Iterator[Finding]:
+    if manifest["kind"] == "Secret":
+        yield Finding(
+            "written-secret", name_of(manifest), "a secret is written down where everybody reads it"
+        )

@@ -4,7 +4,7 @@ import importlib.util
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from functools import cache
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,13 @@ import pytest
 import typer.main
 import yaml
 
-from draft_service.config import DraftConfig
 from k8s import policy, prometheus_rules, schemas
 from k8s.check import build_all, policy_problems, schema_problems, stale_files
 from k8s.manifests import (
     COMPONENTS,
     OVERLAYS,
     ROOT,
-    Container,
     Manifest,
-    build_overlay,
     containers,
     kustomize_program,
     name_of,
@@ -33,19 +30,26 @@ from orchestrator.config import OrchestratorConfig
 from paceline.cli.models import app as models_command
 from paceline.models.catalog import MODELS
 from paceline.models.prepared import WEIGHT_FORMATS
+from paceline.security.peer_names import is_allowed
 from paceline.serving.config import ServiceConfig
 from paceline.telemetry.catalogue import CATALOGUE, Kind
 from paceline.v1 import draft_service_pb2, orchestrator_service_pb2, target_service_pb2
-from target_service.config import TargetConfig
+from tests.k8s.cert_manager import seconds_of
+from tests.k8s.overlay import (
+    CONFIGS,
+    SECURED,
+    built,
+    config_of,
+    mounted_secrets,
+    named,
+    serving_container,
+    variables_of,
+    written,
+)
 from tests.monitoring.promql import parse
 
 REPOSITORY = ROOT.parent
 BASE = ROOT / "base"
-CONFIGS: dict[str, type[ServiceConfig]] = {
-    "target": TargetConfig,
-    "draft": DraftConfig,
-    "orchestrator": OrchestratorConfig,
-}
 SERVED = {
     "target": target_service_pb2.DESCRIPTOR.services_by_name["TargetService"].full_name,
     "draft": draft_service_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
@@ -53,26 +57,11 @@ SERVED = {
 }
 # What a replica of the reference pair holds beside its KV cache, MiB: docs/decisions/053, "Who shares which memory".
 MODEL_MIB = {"target": 1747 + 1560, "draft": 885}
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+# What cert-manager writes into a Secret.
+CERTIFICATE_FILES = {"tls.crt", "tls.key", "ca.crt"}
 # What a process may need after its grace period is over: closing the socket, the interpreter's end.
 MARGIN_SECONDS = 5
-
-
-def written(folder: Path) -> list[Manifest]:
-    """The objects in a folder's files, before kustomize."""
-    paths = sorted(path for path in folder.glob("*.yaml") if path.name != "kustomization.yaml")
-    documents = [one for path in paths for one in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
-    return [one for one in documents if "kind" in one]
-
-
-def built(overlay: str) -> list[Manifest]:
-    if kustomize_program() is None:
-        pytest.skip("neither kubectl nor kustomize is installed: make manifests-check brings kubectl")
-    return _built(overlay)
-
-
-@cache
-def _built(overlay: str) -> list[Manifest]:
-    return build_overlay(overlay)
 
 
 def require_schemas() -> None:
@@ -80,10 +69,6 @@ def require_schemas() -> None:
         pytest.skip(
             "kubernetes-validate, which carries the schemas, is not installed: make manifests-check does it"
         )
-
-
-def named(manifests: list[Manifest], name: str) -> Manifest:
-    return next(manifest for manifest in manifests if name_of(manifest) == name)
 
 
 def settings(program: str) -> dict[str, str]:
@@ -114,43 +99,6 @@ def patched_values(kustomization: Mapping[str, Any]) -> Iterator[tuple[str, Any]
     for patch in kustomization.get("patches", ()):
         for operation in yaml.safe_load(patch["patch"]):
             yield operation["path"], operation.get("value")
-
-
-def serving_container(program: str, manifests: list[Manifest]) -> Container:
-    deployment = named(manifests, f"Deployment/paceline-{program}")
-    return next(container for container in containers(deployment) if container.is_serving)
-
-
-def variables_of(manifests: list[Manifest], program: str) -> dict[str, str]:
-    """The environment of a program in an overlay, as far as the overlay knows it."""
-    container = serving_container(program, manifests).spec
-    maps = {
-        manifest["metadata"]["name"]: manifest["data"]
-        for manifest in manifests
-        if manifest["kind"] == "ConfigMap"
-    }
-    variables: dict[str, str] = {}
-    for source in container["envFrom"]:
-        variables |= maps[source["configMapRef"]["name"]]
-    for variable in container["env"]:
-        source = variable["valueFrom"]
-        if "configMapKeyRef" in source:
-            reference = source["configMapKeyRef"]
-            variables[variable["name"]] = maps[reference["name"]][reference["key"]]
-        elif "resourceFieldRef" in source:
-            variables[variable["name"]] = container["resources"]["limits"]["cpu"]
-        else:  # the pod's name, or a secret
-            variables[variable["name"]] = (
-                "redis://redis:6379" if variable["name"].endswith("_URL") else "pod-0"
-            )
-    return variables
-
-
-def config_of(manifests: list[Manifest], program: str, monkeypatch: pytest.MonkeyPatch) -> ServiceConfig:
-    """The configuration that a program reads in an overlay; raises where it refuses it."""
-    for name, value in variables_of(manifests, program).items():
-        monkeypatch.setenv(name, value)
-    return CONFIGS[program]()  # pyright: ignore[reportCallIssue], from the environment
 
 
 def port_of(address: str) -> int:
@@ -296,6 +244,176 @@ class TestProbesAndPorts:
             ]
             port = port_of(env_file(pool)[f"PACELINE_{pool.upper()}_LISTEN"])
             assert [[one["port"] for one in rule["ports"]] for rule in ways] == [[port]]
+
+    @pytest.mark.parametrize("overlay", OVERLAYS)
+    @pytest.mark.parametrize("pool", ["target", "draft"])
+    def test_a_pool_may_begin_no_connection(self, overlay: str, pool: str) -> None:
+        labels = pod_labels(built(overlay), pool)
+        policies = [one["spec"] for one in built(overlay) if one["kind"] == "NetworkPolicy"]
+        ways_out = [
+            one["egress"] for one in policies if "egress" in one and selects(one["podSelector"], labels)
+        ]
+        assert ways_out == []
+        assert any(one["podSelector"] == {} and "Egress" in one["policyTypes"] for one in policies)
+
+
+def pod_labels(manifests: list[Manifest], program: str) -> Mapping[str, str]:
+    template = pod_template(named(manifests, f"Deployment/paceline-{program}"))
+    assert template is not None
+    return template["metadata"]["labels"]
+
+
+class TestSecrets:
+    """Certificates and tenants, in the overlays that have them."""
+
+    @pytest.mark.parametrize("overlay", SECURED)
+    @pytest.mark.parametrize("program", CONFIGS)
+    def test_files_that_a_program_reads_are_files_of_secrets_that_its_pod_mounts(
+        self, overlay: str, program: str
+    ) -> None:
+        manifests = built(overlay)
+        certificates = secrets_of_certificates(manifests)
+        named_files = {
+            name: value
+            for name, value in variables_of(manifests, program).items()
+            if name.endswith("_FILE") and not name.endswith("_TOKEN_KEY_FILE")
+        }
+        assert len(named_files) == (4 if program == "orchestrator" else 3)
+        folders = mounted_secrets(manifests, program)
+        for name, value in named_files.items():
+            folder, _, file = value.rpartition("/")
+            secret = folders[folder]
+            # cert-manager writes these; what people make is in the docs.
+            assert file in (CERTIFICATE_FILES if secret in certificates else {"tenants.yaml"}), name
+            assert secret in certificates | {"paceline-tenants"}
+
+    def test_secrets_that_nobody_issues_are_made_as_the_pages_say(self) -> None:
+        manifests = built("production")
+        wanted = {name for program in CONFIGS for name in mounted_secrets(manifests, program).values()}
+        made_by_hand = wanted - secrets_of_certificates(manifests)
+        assert made_by_hand == {"paceline-redis", "paceline-tenants"}
+        pages = "".join((REPOSITORY / f"docs/{page}.md").read_text() for page in ("deploy", "tenants"))
+        for secret in made_by_hand:
+            assert f"kubectl -n paceline create secret generic {secret} " in pages
+        # The authority of Redis' certificate, at the place at which the URL in the docs names it.
+        assert mounted_secrets(manifests, "orchestrator")["/redis"] == "paceline-redis"
+        assert "ssl_ca_certs=/redis/ca.crt" in pages
+        assert "--from-file=ca.crt" in pages
+
+    @pytest.mark.parametrize("overlay", SECURED)
+    @pytest.mark.parametrize("program", CONFIGS)
+    def test_a_pods_user_can_read_them_and_nobody_else(self, overlay: str, program: str) -> None:
+        template = pod_template(named(built(overlay), f"Deployment/paceline-{program}"))
+        assert template is not None
+        context = template["spec"]["securityContext"]
+        assert context["fsGroup"] == context["runAsGroup"]
+        for volume in template["spec"]["volumes"]:
+            if "secret" in volume:
+                assert volume["secret"]["defaultMode"] == 0o440
+        mounts = serving_container(program, built(overlay)).spec["volumeMounts"]
+        assert all(one.get("readOnly") for one in mounts if one["mountPath"] != "/tmp")
+
+    @pytest.mark.parametrize("overlay", SECURED)
+    @pytest.mark.parametrize("program", CONFIGS)
+    def test_probes_ask_at_the_port_that_serves_the_health_alone(self, overlay: str, program: str) -> None:
+        manifests = built(overlay)
+        container = serving_container(program, manifests).spec
+        variables, prefix = variables_of(manifests, program), f"PACELINE_{program.upper()}_"
+        port = port_of(variables[f"{prefix}HEALTH_LISTEN"])
+        assert [container[probe]["grpc"]["port"] for probe in PROBES] == [port] * len(PROBES)
+        assert {one["name"]: one["containerPort"] for one in container["ports"]} == {
+            "grpc": port_of(variables[f"{prefix}LISTEN"]),
+            "metrics": port_of(variables[f"{prefix}METRICS_LISTEN"]),
+            "health": port,
+        }
+
+    @pytest.mark.parametrize("overlay", SECURED)
+    def test_probes_come_from_the_node_so_that_no_policy_opens_their_port(self, overlay: str) -> None:
+        policies = [one["spec"] for one in built(overlay) if one["kind"] == "NetworkPolicy"]
+        opened = {
+            port["port"] for one in policies for rule in one.get("ingress", ()) for port in rule["ports"]
+        }
+        assert "grpc" in opened
+        assert opened.isdisjoint({"health", 7010})
+
+    def test_certificates_have_the_names_that_are_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        manifests = built("production")
+        names = {program: certificate_of(manifests, program)["dnsNames"] for program in CONFIGS}
+        orchestrator = config_of(manifests, "orchestrator", monkeypatch)
+        assert isinstance(orchestrator, OrchestratorConfig)
+        assert orchestrator.target_tls_name in names["target"]
+        assert orchestrator.draft_tls_name in names["draft"]
+        for program in CONFIGS:
+            # By what clients and operators call it.
+            service = named(manifests, f"Service/paceline-{program}")["metadata"]
+            for host in ("", f".{service['namespace']}", f".{service['namespace']}.svc"):
+                assert f"{service['name']}{host}" in names[program]
+
+    @pytest.mark.parametrize("pool", ["target", "draft"])
+    def test_of_all_certificates_the_orchestrators_alone_opens_a_pool(
+        self, pool: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifests = built("production")
+        config = config_of(manifests, pool, monkeypatch)
+        assert config.tls_clients == "require"
+        for program in CONFIGS:
+            certificate = certificate_of(manifests, program)
+            opens = is_allowed(certificate["dnsNames"], config.tls_peer_names)
+            assert opens == (program == "orchestrator")
+            assert ("client auth" in certificate["usages"]) == opens
+            assert "server auth" in certificate["usages"]
+
+    def test_certificates_are_renewed_in_time_and_with_new_keys(self) -> None:
+        for certificate in written(ROOT / "components/tls"):
+            if certificate["kind"] != "Certificate":
+                continue
+            spec = certificate["spec"]
+            duration, margin = (seconds_of(spec[name]) for name in ("duration", "renewBefore"))
+            # What cert-manager takes, and a day to notice that it has stopped.
+            assert duration >= 3600
+            assert 24 * 3600 <= margin < duration
+            is_authority = spec.get("isCA", False)
+            assert spec["privateKey"]["rotationPolicy"] == ("Never" if is_authority else "Always")
+            assert is_authority or duration <= 7 * 24 * 3600
+        authority, *_ = [one["spec"] for one in written(ROOT / "components/tls") if one["spec"].get("isCA")]
+        longest = max(
+            seconds_of(one["spec"]["duration"])
+            for one in written(ROOT / "components/tls")
+            if "dnsNames" in one["spec"]
+        )
+        assert seconds_of(authority["renewBefore"]) > longest, "nothing outlives the authority"
+
+    def test_issuers_are_there_and_nobody_mounts_the_authoritys_key(self) -> None:
+        manifests = built("production")
+        issuers = {one["metadata"]["name"]: one["spec"] for one in manifests if one["kind"] == "Issuer"}
+        certificates = [one["spec"] for one in manifests if one["kind"] == "Certificate"]
+        assert {one["issuerRef"]["name"] for one in certificates} == issuers.keys()
+        (authority,) = [one for one in certificates if one.get("isCA")]
+        assert issuers[authority["issuerRef"]["name"]] == {"selfSigned": {}}
+        others = {one["issuerRef"]["name"] for one in certificates if one is not authority}
+        assert [issuers[name] for name in others] == [{"ca": {"secretName": authority["secretName"]}}]
+        mounted = {secret for program in CONFIGS for secret in mounted_secrets(manifests, program).values()}
+        assert authority["secretName"] not in mounted
+
+    def test_a_service_says_that_it_speaks_tls_where_it_does(self) -> None:
+        for overlay in OVERLAYS:
+            (port,) = named(built(overlay), "Service/paceline-orchestrator")["spec"]["ports"]
+            assert port["appProtocol"] == ("https" if overlay in SECURED else "kubernetes.io/h2c")
+
+    @pytest.mark.parametrize("program", CONFIGS)
+    def test_a_cluster_on_a_desk_stays_plain(self, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = config_of(built("local"), program, monkeypatch)
+        assert config.certificate_files is None
+        assert mounted_secrets(built("local"), program) == {}
+        assert not isinstance(config, OrchestratorConfig) or config.tenants_file is None
+
+
+def secrets_of_certificates(manifests: list[Manifest]) -> set[str]:
+    return {one["spec"]["secretName"] for one in manifests if one["kind"] == "Certificate"}
+
+
+def certificate_of(manifests: list[Manifest], program: str) -> Mapping[str, Any]:
+    return named(manifests, f"Certificate/paceline-{program}")["spec"]
 
 
 class TestGracePeriods:
@@ -524,7 +642,7 @@ class TestPolicy:
 
     def test_the_base_breaks_no_rule_but_those_with_a_written_exception(self) -> None:
         found = policy.findings(written(BASE))
-        assert policy.unexcused(found, policy.exceptions()) == []
+        assert policy.unexcused(found, policy.exceptions(), "base") == []
 
     @pytest.mark.parametrize(
         ("rule", "path", "value"),
@@ -538,6 +656,17 @@ class TestPolicy:
             ("image-version", ("containers", 0, "image"), "registry.example.com:5000/paceline-draft"),
             ("image-version", ("containers", 0, "image"), "paceline-draft:latest"),
             ("host-port", ("containers", 0, "ports", 0, "hostPort"), 7002),
+            (
+                "secret-in-environment",
+                ("containers", 0, "env", 0, "valueFrom"),
+                {"secretKeyRef": {"name": "a", "key": "b"}},
+            ),
+            (
+                "secret-in-environment",
+                ("containers", 0, "envFrom", 0),
+                {"secretRef": {"name": "a"}},
+            ),
+            ("renewed-files", ("containers", 0, "volumeMounts", 0, "subPath"), "ca.crt"),
             ("restricted-pod", ("securityContext", "runAsNonRoot"), None),
             ("restricted-pod", ("securityContext", "seccompProfile"), {"type": "Unconfined"}),
             ("restricted-pod", ("hostNetwork",), True),
@@ -556,7 +685,7 @@ class TestPolicy:
             del place[path[-1]]
         else:
             place[path[-1]] = value
-        found = policy.unexcused(policy.findings(manifests), policy.exceptions())
+        found = policy.unexcused(policy.findings(manifests), policy.exceptions(), "base")
         assert {finding.rule for finding in found} == {rule}
 
     @pytest.mark.parametrize(
@@ -570,12 +699,57 @@ class TestPolicy:
     )
     def test_a_missing_object_is_found(self, rule: str, name: str) -> None:
         manifests = [manifest for manifest in written(BASE) if name_of(manifest) != name]
-        found = policy.unexcused(policy.findings(manifests), policy.exceptions())
+        found = policy.unexcused(policy.findings(manifests), policy.exceptions(), "base")
         assert {finding.rule for finding in found} == {rule}
 
     def test_an_exception_that_nothing_needs_is_found(self) -> None:
         spare = policy.PolicyException("probes", "Deployment/paceline-draft container draft", "none")
-        assert policy.unused(policy.findings(written(BASE)), [spare]) == [spare]
+        assert policy.unused({"base": policy.findings(written(BASE))}, [spare]) == [spare]
+
+    def test_an_exception_holds_in_its_places_and_has_to_be_needed_in_each(self) -> None:
+        found = policy.findings(written(BASE))
+        excuses = policy.exceptions()
+        rules = {finding.rule for finding in policy.unexcused(found, excuses, "overlays/production")}
+        assert rules == {"encrypted", "authenticated"}
+        plain = [one for one in excuses if one.places == ("base", "overlays/local")]
+        places = {"base with components/hpa": found, "overlays/local": found}
+        assert policy.unused(places, plain) == []
+        assert policy.unused({"overlays/local": found}, plain) == plain
+
+    @pytest.mark.parametrize(
+        ("rule", "program", "variable"),
+        [
+            ("encrypted", "target", "PACELINE_TARGET_TLS_CA_FILE"),
+            ("encrypted", "orchestrator", "PACELINE_ORCHESTRATOR_TLS_KEY_FILE"),
+            ("authenticated", "draft", "PACELINE_DRAFT_TLS_PEER_NAMES"),
+            ("authenticated", "orchestrator", "PACELINE_ORCHESTRATOR_TENANTS_FILE"),
+        ],
+    )
+    def test_production_without_one_of_its_locks_is_found(
+        self, rule: str, program: str, variable: str
+    ) -> None:
+        unlocked = [
+            {**one, "data": {name: value for name, value in one["data"].items() if name != variable}}
+            if one["kind"] == "ConfigMap"
+            else one
+            for one in built("production")
+        ]
+        found = policy.unexcused(policy.findings(unlocked), policy.exceptions(), "overlays/production")
+        assert {(one.rule, one.subject) for one in found} == {(rule, f"Deployment/paceline-{program}")}
+
+    def test_a_key_that_comes_with_the_image_is_no_secret(self) -> None:
+        manifests = deepcopy(built("production"))
+        pod: Any = pod_template(named(manifests, "Deployment/paceline-target"))
+        (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == "tls"]
+        volume["configMap"] = {"name": volume.pop("secret")["secretName"]}
+        found = policy.unexcused(policy.findings(manifests), policy.exceptions(), "overlays/production")
+        assert [one.rule for one in found] == ["encrypted"] * 3
+
+    def test_a_secret_that_is_written_down_is_found(self) -> None:
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "data": {}}
+        found = policy.findings([*written(BASE), secret])
+        (finding,) = policy.unexcused(found, policy.exceptions(), "base")
+        assert (finding.rule, finding.subject) == ("written-secret", "Secret/key")
 
 
 class TestCheck:
@@ -597,12 +771,19 @@ class TestCheck:
         (error,) = schemas.errors_of(named(manifests, "Deployment/paceline-draft"), version)
         assert "startupProbe.grpc" in error
 
-    def test_so_it_is_in_a_custom_resource(self) -> None:
-        scaled = named(written(ROOT / "components/keda"), "ScaledObject/paceline-draft")
-        wrong = {**scaled, "spec": {**scaled["spec"], "minReplicas": 2}}
-        assert list(schemas.errors_of(scaled, schemas.VERSIONS[0])) == []
-        (error,) = schemas.errors_of(wrong, schemas.VERSIONS[0])
-        assert "minReplicas" in error
+    @pytest.mark.parametrize(
+        ("component", "name", "field"),
+        [
+            ("keda", "ScaledObject/paceline-draft", "minReplicas"),
+            ("tls", "Certificate/paceline-draft", "rotationPolicy"),
+            ("tls", "Issuer/paceline-ca", "secretName"),
+        ],
+    )
+    def test_so_it_is_in_a_custom_resource(self, component: str, name: str, field: str) -> None:
+        custom = named(written(ROOT / "components" / component), name)
+        wrong = {**custom, "spec": {**custom["spec"], field: 2}}
+        assert list(schemas.errors_of(custom, schemas.VERSIONS[0])) == []
+        assert field in next(schemas.errors_of(wrong, schemas.VERSIONS[0]))
 
 
 class TestWaiting:
