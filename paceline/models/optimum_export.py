@@ -42,10 +42,17 @@ def _export(source: str, weights: str, directory: Path) -> None:
     try:
         quantization = OVWeightQuantizationConfig(bits=NUM_BITS[weights]) if weights in NUM_BITS else None
         model = OVModelForCausalLM.from_pretrained(
-            source, export=True, compile=False, quantization_config=quantization, load_in_8bit=False
+            source,
+            export=True,
+            compile=False,
+            quantization_config=quantization,
+            load_in_8bit=False,
+            trust_remote_code=False,
         )
         model.save_pretrained(unfinished)
-        AutoTokenizer.from_pretrained(source).save_pretrained(unfinished)
+        # Said, because at a terminal transformers would ask instead.
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer.save_pretrained(unfinished)
     except Exception as error:  # whatever the exporter, the hub's client or its network raise
         message = f"{source!r} could not be exported ({type(error).__name__}: {error}); check the name and the network."
         raise UnsupportedModelError(message, source=source) from error

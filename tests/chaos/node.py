@@ -84,7 +84,8 @@ class Node:
         if self._child is None or self._child.exit_code is not None:
             return
         os.setpriority(os.PRIO_PGRP, self._child.pid, LOW_PRIORITY)
-        with suppress(OSError):  # where sessions share a machine by sched(7)'s autogroups, and nice is inside them only
+        # Where sessions share a machine by sched(7)'s autogroups, nice counts inside of them only.
+        with suppress(OSError):
             Path(f"/proc/{self._child.pid}/autogroup").write_text(str(LOW_PRIORITY), encoding="utf-8")
 
     async def tasks(self) -> list[str]:
