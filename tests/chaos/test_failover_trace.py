@@ -15,6 +15,7 @@ from paceline.telemetry.catalogue import CATALOGUE, Kind
 from tests.chaos.aftermath import owner_of
 from tests.chaos.cluster import ChaosCluster, ClusterSettings, chaos_cluster
 from tests.chaos.topology import REDIS, Topology
+from tests.orchestrator.tenant_rig import entry, key_of, write_tenants
 from tests.otlp_receiver import OtlpReceiver, ReceivedMetric, ReceivedSpan, otlp_receiver
 from tests.paceline.cli.command import start
 
@@ -24,6 +25,8 @@ NUM_DRAFT_TOKENS = 3
 SERVER, CLIENT, INTERNAL = 2, 3, 1  # kinds, as OTLP numbers them
 KINDS = {Kind.COUNTER: "sum", Kind.GAUGE: "gauge", Kind.HISTOGRAM: "histogram"}
 OF_ORCHESTRATORS = "paceline-orchestrator"
+TENANT = "ann"
+CALLER = key_of(TENANT)
 
 
 class Trace:
@@ -56,6 +59,8 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[OtlpReceiver]:
         for program in ("ORCHESTRATOR", "TARGET", "DRAFT"):
             monkeypatch.setenv(f"PACELINE_{program}_METRICS_INTERVAL_SECONDS", "0.5")
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+        assert CALLER.api_key is not None
+        monkeypatch.setenv("PACELINE_API_KEY", CALLER.api_key)
         yield receiver
 
 
@@ -212,7 +217,12 @@ def num_links(receiver: OtlpReceiver) -> Mapping[str, int]:
 async def provoke_the_rest(cluster: ChaosCluster) -> None:
     """See to it that what counts troubles has something to count."""
     request = GenerationRequest(RawPrompt("another one"), 40, ignore_eos=True)
-    async with connect(cluster.orchestrator_addresses[0]) as orchestrator:
+    address = cluster.orchestrator_addresses[0]
+    async with connect(address) as stranger:
+        with pytest.raises(CallFailedError):
+            await stranger.complete(request)
+    async with connect(address, CALLER) as orchestrator:
+        await asyncio.gather(orchestrator.complete(request), orchestrator.complete(request))  # one waits
         await orchestrator.complete(
             GenerationRequest(
                 RawPrompt("one more"),
@@ -253,6 +263,8 @@ async def test_a_collector_sees_the_whole_of_a_failover(
     short_directory: Path, receiver: OtlpReceiver
 ) -> None:
     options = {"--trace-ratio": 1.0, "--speculation": "fixed", "--redis-patience-seconds": 0.5}
+    options |= {"--tenants-file": write_tenants(short_directory, entry(TENANT))}
+    options |= {"--max-sessions": 1, "--max-waiting-requests": 1}
     settings = ClusterSettings(Topology(2, 1, 1), has_liar=False, orchestrator_options=options)
     async with chaos_cluster(settings, short_directory) as cluster:
         events = await generate_across_a_kill(cluster, short_directory)
