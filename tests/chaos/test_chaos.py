@@ -9,7 +9,7 @@ from tests.chaos.fault import KINDS
 from tests.chaos.run import RunSettings, run
 
 SHORT = RunSettings(
-    seed=7, num_faults=14, num_clients=8, num_jobs=8, cluster=ClusterSettings(session_idle_seconds=4.0)
+    seed=7, num_faults=10, num_clients=8, num_jobs=8, cluster=ClusterSettings(session_idle_seconds=4.0)
 )
 
 

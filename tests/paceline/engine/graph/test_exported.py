@@ -23,8 +23,10 @@ IDS = np.random.default_rng(5).integers(0, LLAMA.vocabulary_size, 70).tolist()
 
 @pytest.fixture(
     scope="module",
-    params=[LLAMA, replace(QWEN2, has_tied_head=False)],
-    ids=lambda architecture: architecture.family,
+    params=[
+        pytest.param(LLAMA, marks=pytest.mark.slow, id="llama"),
+        pytest.param(replace(QWEN2, has_tied_head=False), id="qwen2"),
+    ],
 )
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
