@@ -91,7 +91,9 @@ def main() -> None:
     try:
         engine = find_engine(options.engine)
         origin = origin_of(options.base or pinned_base(), options.source)
-        _say(f"images: {engine.program}, revision {origin.revision}, base {origin.base}")
+        _say(
+            f"images: {engine.program}, revision {origin.revision}, source {origin.source}, base {origin.base}"
+        )
         with tempfile.TemporaryDirectory(prefix="paceline-secrets-") as folder:
             secrets = build_secrets(Path(folder))
             images = [build(name, engine, origin, secrets) for name in options.images]
@@ -102,10 +104,10 @@ def main() -> None:
         path = options.out / f"{image.tag.replace(':', '-')}.cdx.json"
         path.write_text(json.dumps(image.bill, indent=2) + "\n", encoding="utf-8")
     _say("\n".join(_table(images)))
-    problems = [problem for image in images for problem in image.problems]
-    for problem in problems:
+    found = [problem for image in images for problem in image.problems]
+    for problem in found:
         _say(f"error: {problem}")
-    sys.exit(1 if problems else 0)
+    sys.exit(1 if found else 0)
 
 
 def build(name: str, engine: Engine, origin: Origin, secrets: Sequence[str] = ()) -> Built:

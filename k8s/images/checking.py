@@ -24,7 +24,7 @@ LABELS = (
     "title",
     "vendor",
     "version",
-)  # fmt: skip
+)
 _LABEL = "org.opencontainers.image."
 # Preparing models of the hub needs them, serving does not.
 _TRAINING = re.compile(r"torch|transformers|optimum|nncf|nvidia|cuda|triton")
