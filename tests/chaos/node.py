@@ -15,7 +15,7 @@ POLL_SECONDS = 0.05
 # What SIGTERM may take: the grace period of the services, and as much again on a busy machine.
 END_SECONDS = 20.0
 TELL_SECONDS = 1.0
-LOW_PRIORITY = 15  # of nice(2)
+LOW_PRIORITY = 8  # of nice(2)
 
 
 class Node:

@@ -59,7 +59,7 @@ class RollingSettings:
     name_age_seconds: float = 5.0
     num_replicas: Mapping[str, int] = field(default_factory=dict[str, int])
     kv_cache_mib: int = 2
-    session_idle_seconds: float = 1.0
+    session_idle_seconds: float = 4.0
 
 
 class RollingCluster:

@@ -32,7 +32,7 @@ REPLICAS_OF = {
     "orchestrator-new-over-both": ("old", "new"),
     "orchestrator-old-over-both": ("old", "new"),
 }
-SETTINGS = ClusterSettings(session_idle_seconds=2.0)
+SETTINGS = ClusterSettings(session_idle_seconds=4.0)
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class MixedCluster:
         return tuple(name for name in self.nodes if name.startswith(pool))
 
 
+def release_of(name: str) -> str:
+    """Return the release of a service by its name."""
+    return name.split("-")[1]
+
+
 @asynccontextmanager
 async def mixed_cluster(directory: Path, old: Image) -> AsyncIterator[MixedCluster]:
     """Run one of each beside the other inside the block; the directory's path is short enough for sockets."""
@@ -83,7 +88,7 @@ async def mixed_cluster(directory: Path, old: Image) -> AsyncIterator[MixedClust
         redis_url = f"unix://{socket_of(directory, REDIS)}"
         path = socket_of(directory, name)
         flags = orchestrator_flags(name, targets, drafts, redis_url, target_model, path)
-        nodes[name] = service_node("orchestrator", name, flags, path, images[name.split("-")[1]])
+        nodes[name] = service_node("orchestrator", name, flags, path, images[release_of(name)])
     cluster = MixedCluster(directory, nodes)
     try:
         async with asyncio.timeout(READY_SECONDS):
