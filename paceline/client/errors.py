@@ -31,9 +31,15 @@ class CallFailedError(PacelineError):
 
     @classmethod
     def of(cls, address: str, error: grpc.aio.AioRpcError, *, is_encrypted: bool = False) -> Self:
-        """Return what a failed call to an address comes to."""
+        """Return what a failed call to an address comes to.
+
+        One that the caller cancelled never comes here: CANCELLED without a reason of ours is the word of a server that
+        goes, which is UNAVAILABLE.
+        """
         reason, message, metadata = error_reason(error)
         code = error.code().name
+        if reason == "CANCELLED":
+            code, reason, message = "UNAVAILABLE", "CONNECTION_LOST", f"{address} ended the connection: try again"
         return cls(address, code, reason, _sentence(address, reason, message, is_encrypted), metadata)
 
 

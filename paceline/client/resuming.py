@@ -27,8 +27,6 @@ from paceline.sampling.parameters import MAX_SEED
 _RETRYABLE_CODES = frozenset(
     {"UNAVAILABLE", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 )
-# Without a reason of ours: the connection was reset. A session that an operator cancelled has one.
-_TRANSPORT_REASONS = frozenset({"CANCELLED"})
 _FINAL_REASONS = frozenset({"MESSAGE_TOO_LARGE"})
 
 
@@ -200,9 +198,7 @@ class _Retry:
 
     async def wait(self, error: CallFailedError) -> None:
         """Wait for the next attempt; raises the error where none is due."""
-        is_retryable = (
-            error.code in _RETRYABLE_CODES or error.call_reason in _TRANSPORT_REASONS
-        ) and error.call_reason not in _FINAL_REASONS
+        is_retryable = error.code in _RETRYABLE_CODES and error.call_reason not in _FINAL_REASONS
         self._num_untried -= 1
         is_too_late = time.monotonic() + error.retry_after_seconds + self._pause_seconds > self._give_up_at
         if not is_retryable or (is_too_late and self._num_untried <= 0):

@@ -215,8 +215,8 @@ async def test_a_draining_orchestrator_finishes_what_runs_and_takes_nothing_new(
         with pytest.raises(CallFailedError) as caught:
             await rig.client.complete(ids_request(PROMPT, 5))
         assert caught.value.code == "UNAVAILABLE"
-        # Refused, where the call came before the client was told to make a new connection, which nobody takes.
-        assert caught.value.call_reason in {"DRAINING", "UNAVAILABLE"}
+        # Refused; or told to make a new connection, which nobody takes; or it crossed those words on the way.
+        assert caught.value.call_reason in {"DRAINING", "UNAVAILABLE", "CONNECTION_LOST"}
         tokens = [token async for event in events if isinstance(event, TokenChunk) for token in event.tokens]
         await serving
     assert len(tokens) == 300

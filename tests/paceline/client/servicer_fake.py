@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import grpc
 import grpc.aio
 
 from paceline.errors import PacelineError
@@ -58,12 +59,13 @@ def quicksort_events() -> list[pb.GenerateResponse]:
 class FakeOrchestrator(pb_grpc.OrchestratorServiceServicer):
     """Answers every call with the same events, or with an error; `is_endless` leaves the last one out.
 
-    `cancelled` is set when a call has ended.
+    `is_leaving` ends it with gRPC's own word for a call that came while the server was being stopped. `cancelled` is set when a call has ended.
     """
 
     events: Sequence[pb.GenerateResponse] = field(default_factory=quicksort_events)
     error: PacelineError | None = None
     is_endless: bool = False
+    is_leaving: bool = False
     requests: list[pb.GenerateRequest] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -81,6 +83,8 @@ class FakeOrchestrator(pb_grpc.OrchestratorServiceServicer):
         self.requests.append(request)
         if self.error is not None:
             await abort(context, self.error)
+        if self.is_leaving:
+            await context.abort(grpc.StatusCode.CANCELLED)
         for event in self.events[: -1 if self.is_endless else None]:
             yield event
         if self.is_endless:

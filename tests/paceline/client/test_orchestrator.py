@@ -137,6 +137,13 @@ async def test_nobody_there_is_said_with_what_to_do() -> None:
     assert caught.value.call_reason == "UNAVAILABLE"
 
 
+async def test_a_server_that_ends_the_call_as_it_goes_is_unavailable() -> None:
+    async with serving(FakeOrchestrator(is_leaving=True)) as address, connect(address) as orchestrator:
+        with pytest.raises(CallFailedError, match=f"{address} ended the connection: try again") as caught:
+            await orchestrator.complete(HELLO)
+    assert (caught.value.code, caught.value.call_reason) == ("UNAVAILABLE", "CONNECTION_LOST")
+
+
 async def test_closing_the_events_cancels_the_call() -> None:
     fake = FakeOrchestrator(is_endless=True)
     async with serving(fake) as address, connect(address) as orchestrator:
