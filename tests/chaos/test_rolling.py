@@ -104,7 +104,7 @@ async def roll(
 
 @pytest.mark.timeout(300)
 async def test_pods_are_replaced_under_load_and_no_client_notices(rolling_directory: Path) -> None:
-    await roll(RollingSettings(scale=0.05), rolling_directory)
+    await roll(RollingSettings(scale=0.02), rolling_directory)
 
 
 @pytest.mark.slow
