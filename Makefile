@@ -38,11 +38,11 @@ bench: $(BENCH) ## The reference pair beside OpenVINO GenAI and transformers (AR
 ##@ Test
 
 .PHONY: test
-test: lint ## Lint, stub drift and every quick test (ARGS="-k engine" selects)
+test: lint manifests-lint ## Lint, stub drift, manifests and every quick test (ARGS="-k engine" selects)
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: test-all
-test-all: lint ## As test, with the slow tests too
+test-all: lint manifests-lint ## As test, with the slow tests too
 	@$(BIN)/pytest -m "" $(ARGS)
 
 .PHONY: chaos
@@ -121,10 +121,13 @@ images: $(SERVE) ## The images, what they are made of and how large they are (EN
 manifests: $(K8S) ## Write what is generated in k8s/ again, and every overlay as one file into build/k8s
 	@$(BIN)/python -m k8s.prometheus_rules && $(BIN)/python -m k8s.check --write build/k8s
 
+.PHONY: manifests-lint
+manifests-lint: $(K8S)
+	@echo "lint: Dockerfile"; $(BIN)/hadolint k8s/images/Dockerfile
+	@echo "lint: manifests"; $(BIN)/python -m k8s.check
+
 .PHONY: manifests-check
-manifests-check: $(K8S) ## Every overlay against Kubernetes' schemas, our policy and the code; the Dockerfile's style
-	@$(BIN)/hadolint k8s/images/Dockerfile
-	@$(BIN)/python -m k8s.check
+manifests-check: manifests-lint ## Every overlay against Kubernetes' schemas, our policy and the code; the Dockerfile's style
 	@$(BIN)/pytest -q tests/k8s
 
 .PHONY: deploy
