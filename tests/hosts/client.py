@@ -59,6 +59,12 @@ class HostStream:
             assert self._summary is None, f"it ended after {len(self.ids)} tokens"
             await self._news()
 
+    async def go_on(self) -> None:
+        """Wait for a token more, or for the end."""
+        num_tokens = len(self.ids)
+        while len(self.ids) == num_tokens and self._summary is None:
+            await self._news()
+
     async def end(self) -> None:
         """Wait for the end."""
         while self._summary is None:

@@ -147,16 +147,16 @@ async def those_of(
 
 
 async def until_at(cluster: HostCluster, streams: Sequence[HostStream], target: str) -> None:
-    """Wait until a target has the caches of streams, and each has gone on there."""
+    """Wait until a target has the caches of streams, and each has gone on there or ended."""
     for stream in streams:
         while await owner_of(cluster, stream.session_id) != target:  # noqa: ASYNC110, it is another process
             await asyncio.sleep(POLL_SECONDS)
-        await stream.until(len(stream.ids) + 1)
+        await stream.go_on()
 
 
 async def until_of(cluster: HostCluster, streams: Sequence[HostStream], orchestrator: str) -> None:
-    """Wait until an orchestrator serves streams, and each has gone on there."""
+    """Wait until an orchestrator serves streams, and each has gone on there or ended."""
     for stream in streams:
         while await cluster.orchestrator_of(stream.session_id) != orchestrator:  # noqa: ASYNC110, as above
             await asyncio.sleep(POLL_SECONDS)
-        await stream.until(len(stream.ids) + 1)
+        await stream.go_on()
