@@ -192,7 +192,7 @@ async def answer_the_bench(stopwatch: RoundStopwatch | None, profile_path: str |
             stopwatch.restart()
         measured = {"rounds": stopwatch.rounds, "commits": stopwatch.commits, "commands": stopwatch.commands}
         print(json.dumps(measured), flush=True)
-    if profiler is not None:
+    if profiler is not None and profile_path:
         profiler.disable()
         profiler.dump_stats(profile_path)
 

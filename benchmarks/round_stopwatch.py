@@ -110,7 +110,7 @@ class RoundStopwatch:
             self._round[f"hop to the {kind}"] -= answer.timing.compute_seconds
             return answer
 
-        Replica.ask = ask
+        Replica.ask = ask  # pyright: ignore[reportAttributeAccessIssue], it passes on whatever it gets
 
     def _time_commits(self) -> None:
         submit, command = CommitLine.submit, SessionStore.commit
@@ -126,7 +126,8 @@ class RoundStopwatch:
             await command(store, *arguments)
             self.commands.append(time.perf_counter() - started_at)
 
-        CommitLine.submit, SessionStore.commit = timed_submit, timed_command
+        CommitLine.submit = timed_submit  # pyright: ignore[reportAttributeAccessIssue], `self` has a name here
+        SessionStore.commit = timed_command  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class _TimedChannel:

@@ -1,6 +1,5 @@
 """Who calls, before anything of the call is read: by the API key in its metadata."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,22 +7,13 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health
 
-from orchestrator.errors import (
-    ApiKeyExpiredError,
-    ApiKeyInvalidError,
-    ApiKeyMissingError,
-    RoleNotAllowedError,
-)
+from orchestrator.api_keys import HEADER, ApiKeys
 from orchestrator.refusals import Refusals
-from orchestrator.tenant import Role, Tenant, set_caller
-from orchestrator.tenants_file import TenantsFile
-from paceline.api_key import api_key_digest
+from orchestrator.tenant import Role, set_caller
 from paceline.errors import PacelineError
 from paceline.serving.status import abort
 from paceline.v1 import orchestrator_service_pb2
 
-METADATA_KEY = "authorization"
-_SCHEME = "bearer"
 _MAX_METHOD = 100  # characters in the log: anybody may send any name
 # Kubernetes' probes have no key, and nothing but SERVING or not comes of it.
 _FOR_EVERYONE = health.SERVICE_NAME
@@ -38,12 +28,9 @@ class Authentication(grpc.aio.ServerInterceptor):
     gRPC's health. A key is looked at when a call begins: a stream goes on when its key is withdrawn.
     """
 
-    def __init__(
-        self, tenants: TenantsFile, refusals: Refusals, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._tenants = tenants
+    def __init__(self, keys: ApiKeys, refusals: Refusals) -> None:
+        self._keys = keys
         self._refusals = refusals
-        self._clock = clock
 
     async def intercept_service(
         self,
@@ -56,24 +43,11 @@ class Authentication(grpc.aio.ServerInterceptor):
         if service == _FOR_EVERYONE:
             return await continuation(handler_call_details)
         try:
-            set_caller(self._admitted(service, handler_call_details))
+            needed_role = Role.USER if service == _FOR_USERS else Role.OPERATOR
+            set_caller(self._keys.tenant(_header_of(handler_call_details), needed_role))
         except PacelineError as error:
             return self._refusing(error, method)
         return await continuation(handler_call_details)
-
-    def _admitted(self, service: str, details: grpc.HandlerCallDetails) -> Tenant:
-        key = _key_in(details)
-        if key is None:
-            raise ApiKeyMissingError
-        known = self._tenants.directory.find(api_key_digest(key))
-        if known is None:
-            raise ApiKeyInvalidError
-        if known.is_expired(self._clock()):
-            raise ApiKeyExpiredError(known.tenant.name)
-        tenant = known.tenant
-        if service != _FOR_USERS and tenant.role is not Role.OPERATOR:
-            raise RoleNotAllowedError(tenant.name, tenant.role, Role.OPERATOR)
-        return tenant
 
     def _refusing(self, error: PacelineError, method: str) -> Any:
         async def refuse(requests: Any, context: grpc.aio.ServicerContext) -> None:
@@ -85,9 +59,6 @@ class Authentication(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(refuse)  # pyright: ignore[reportArgumentType]
 
 
-def _key_in(details: grpc.HandlerCallDetails) -> str | None:
-    for name, value in details.invocation_metadata or ():
-        if name == METADATA_KEY and isinstance(value, str):
-            scheme, _, key = value.partition(" ")
-            return key.strip() or None if scheme.lower() == _SCHEME else None
-    return None
+def _header_of(details: grpc.HandlerCallDetails) -> str | None:
+    metadata = details.invocation_metadata or ()
+    return next((value for name, value in metadata if name == HEADER and isinstance(value, str)), None)

@@ -1,14 +1,35 @@
 """The options of the orchestrator."""
 
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from orchestrator.redis_address import checked_redis_url
-from paceline.serving.config import Address, Addresses, ServiceConfig, TlsClients
+from paceline.serving.config import Address, Addresses, ServiceConfig, TlsClients, split_parts
 from paceline.serving.session_point import MAX_AHEAD_GUESSES, MAX_ROUND_TOKENS
+
+_ORIGIN = re.compile(r"https?://[^/\s?#@]+")
+
+
+def _check_origin(origin: str) -> str:
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        raise ValueError(f"{origin!r} is no origin, for example https://chat.example.com, nor * for all")
+    return origin
+
+
+def _check_tcp(address: str) -> str:
+    if address.startswith("unix:"):
+        raise ValueError(f"{address!r} is a file; HTTP is served at HOST:PORT only")
+    return address
+
+
+HttpAddress = Annotated[Address, AfterValidator(_check_tcp)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(split_parts)
+]
 
 
 class OrchestratorConfig(ServiceConfig):
@@ -18,6 +39,40 @@ class OrchestratorConfig(ServiceConfig):
     model_config = SettingsConfigDict(env_prefix="PACELINE_ORCHESTRATOR_")
 
     listen: Annotated[Address, Field(description="Address to listen on, HOST:PORT.")]
+    http_listen: Annotated[
+        HttpAddress | None,
+        Field(
+            description="Address of the HTTP gateway, OpenAI's API and the playground, HOST:PORT; none if unset. "
+            "docs/http-api.md."
+        ),
+    ] = None
+    http_playground: Annotated[
+        Literal["on", "off"],
+        Field(description="Whether the gateway serves the playground, a page for browsers."),
+    ] = "on"
+    http_cors_origins: Annotated[
+        Origins,
+        Field(
+            description="Origins of web pages of others that may call the gateway, with commas between them; * is all, "
+            "none may if empty."
+        ),
+    ] = ()
+    http_max_connections: Annotated[
+        int,
+        Field(description="Most connections of HTTP clients; requests of further ones are refused.", ge=1),
+    ] = 1024
+    http_client_seconds: Annotated[
+        float,
+        Field(
+            description="Seconds that the gateway waits for a client to send its request, and for one that does not "
+            "read its answer, before it is cut off.",
+            gt=0,
+        ),
+    ] = 30.0
+    http_keep_alive_seconds: Annotated[
+        float,
+        Field(description="Seconds of silence in an HTTP stream after which a comment is sent.", gt=0),
+    ] = 15.0
     target_addresses: Annotated[
         Addresses,
         Field(

@@ -181,6 +181,8 @@ class ContinuationReader:
         if has_input or request.HasField("max_tokens"):
             num_before = num_ids - num_prompt_tokens
             record = replace(record, max_tokens=num_before + self._reader.max_tokens(request, tenant))
+        if has_input or request.prediction:
+            record = replace(record, prediction_ids=await self._reader.prediction_ids(request, target))
         check_min_tokens(sampling, record.max_tokens)
         task = _task(record, point, ids, num_prompt_tokens, sampling, target)
         _check_room(task)
@@ -234,6 +236,7 @@ def _task(
         replace(sampling, num_prompt_tokens=num_prompt_tokens),
         target.vocabulary_size,
         tenant=point.record.tenant,
+        prediction_ids=record.prediction_ids,
     )
 
 

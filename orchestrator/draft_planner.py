@@ -10,8 +10,9 @@ from orchestrator.pair_record import PairRecord
 from orchestrator.round_forecast import Partners, Supposition, forecast_round
 from orchestrator.round_history import RoundHistory
 from orchestrator.round_report import RoundReport
+from orchestrator.rounds import DraftSource
 from orchestrator.trial_schedule import Rest, TrialSchedule
-from paceline.client.generation import Drafter, DraftLengthChoice
+from paceline.client.generation import DraftLengthChoice
 
 _FIRST_LENGTH = 2
 # A draft that is behind by more ids is brought up beside the rounds, before a round waits for it.
@@ -54,7 +55,7 @@ class DraftPlanner:
         self._plan = plan
         self._max_ahead_tokens = max_ahead_tokens
         self._max_ahead_guesses = max_ahead_guesses
-        self._drafter = plan.drafter
+        self._drafter = DraftSource.MODEL  # whose tokens the history is of
         self._present = min(plan.num_draft_tokens, _FIRST_LENGTH)
         self._history: RoundHistory | None = None
         self._trials = TrialSchedule()
@@ -71,7 +72,7 @@ class DraftPlanner:
             return DraftWish(self._length(round_, self._plan.num_draft_tokens, num_remaining))
         if round_ == 0 or num_remaining == 1:
             return DraftWish(self._length(round_, self._present, num_remaining))
-        self._drafter = Drafter.MODEL if partners.draft is not None else Drafter.PROMPT_LOOKUP
+        self._drafter = DraftSource.MODEL if partners.draft is not None else DraftSource.PROMPT_LOOKUP
         history = self._history_with(partners.pair)
         self._is_trial = False
         study = self._studied(round_, history, partners)
@@ -84,6 +85,15 @@ class DraftPlanner:
             return DraftWish(self._length(round_, 0, num_remaining))
         self._choose_ahead(round_, history, partners, study.forecast)
         return self._drafted(round_, num_remaining, partners, longest_wait(study.forecast, study.best))
+
+    def most_tokens(self, round_: int, num_remaining: int) -> int:
+        """Return how many draft tokens a round may have where they cost no draft: as many as the plan allows."""
+        return self._length(round_, self._plan.num_draft_tokens, num_remaining).num_draft_tokens
+
+    def begin_predicted(self, num_draft_tokens: int, partners: Partners) -> DraftWish:
+        """Take in that a round has tokens of a prediction and asks no draft; returns what `next_round` would."""
+        self._partners, self._is_trial, self._is_ahead = partners, False, False
+        return DraftWish(DraftLength(num_draft_tokens, 0))
 
     def note(self, report: RoundReport) -> None:
         """Take in a round that decoded; round 0, which fills caches, says nothing about the others."""

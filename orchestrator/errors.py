@@ -102,7 +102,9 @@ class ApiKeyMissingError(PacelineError):
     reason = "API_KEY_MISSING"
 
     def __init__(self) -> None:
-        super().__init__("the call has no API key; send it as metadata, authorization: Bearer KEY")
+        super().__init__(
+            "the call has no API key; send it with the header, or the metadata, authorization: Bearer KEY"
+        )
 
 
 class ApiKeyInvalidError(PacelineError):

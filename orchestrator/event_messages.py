@@ -1,6 +1,7 @@
 """Events of a generation to the messages that clients get."""
 
 from paceline.client.generation import (
+    ChunkTiming,
     DraftLengthChoice,
     FinishReason,
     GeneratedToken,
@@ -59,9 +60,21 @@ def _chunk_message(chunk: TokenChunk, choice: int) -> messages.GenerateResponse:
     message.round = chunk.round
     message.num_accepted = chunk.num_accepted
     message.rollback_token = chunk.rollback_token
+    message.num_draft_tokens = chunk.num_draft_tokens
+    message.epoch = chunk.epoch
+    if chunk.timing is not None:
+        _fill_timing(message.timing, chunk.timing)
     for token in chunk.tokens:
         _fill(message.tokens.add(), token)
     return response
+
+
+def _fill_timing(message: messages.ChunkTiming, timing: ChunkTiming) -> None:
+    message.draft_seconds = timing.draft_seconds
+    message.network_seconds = timing.network_seconds
+    message.queue_seconds = timing.queue_seconds
+    message.verify_seconds = timing.verify_seconds
+    message.commit_seconds = timing.commit_seconds
 
 
 def _fill(message: messages.GeneratedToken, token: GeneratedToken) -> None:
@@ -96,6 +109,8 @@ def _summary(summary: GenerationSummary) -> messages.GenerationSummary:
             choice=_choice(speculation.choice) if speculation.choice is not None else None,
             num_proposals_by_ahead_outcome=speculation.num_proposals_by_ahead_outcome,
             num_dropped_tokens=speculation.num_dropped_tokens,
+            num_accepted_prediction_tokens=speculation.num_accepted_prediction_tokens,
+            num_rejected_prediction_tokens=speculation.num_rejected_prediction_tokens,
         ),
         timing=messages.GenerationTiming(
             time_to_first_token_seconds=timing.time_to_first_token_seconds,

@@ -38,7 +38,7 @@ class FinishedRound(NamedTuple):
         position: Ids before those that it added.
         epoch: Under which it was committed.
         times: When.
-        drafter: Where the draft tokens came from: "model", "prompt_lookup" or "none".
+        drafter: Where the draft tokens came from: "model", "prompt_lookup", "prediction" or "none".
         num_wanted: Draft tokens that were asked for.
         num_drafted: Those that the target judged.
         num_accepted: Those that it accepted.

@@ -16,15 +16,21 @@ from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.commit_line import Acknowledgement
 from orchestrator.config import OrchestratorConfig
 from orchestrator.draft_planner import DraftPlanner, DraftWish
-from orchestrator.errors import RoundFailedError, SessionCancelledError, StaleRollbackTokenError
+from orchestrator.errors import (
+    RoundFailedError,
+    SessionCancelledError,
+    SessionStoreUnavailableError,
+    StaleRollbackTokenError,
+)
 from orchestrator.finished_round import FinishedRound
 from orchestrator.generated_round import GeneratedRound
 from orchestrator.generation_task import GenerationTask
 from orchestrator.lease_keeper import LeaseKeeper
-from orchestrator.measurements import Measurements
+from orchestrator.measurements import NO_LAP, Lap, Measurements
 from orchestrator.outbox import Outbox
 from orchestrator.ownership import Ownership, OwnershipSettings
 from orchestrator.pool import DraftPool, TargetPool
+from orchestrator.prediction import Prediction
 from orchestrator.prompt_lookup import PromptLookup
 from orchestrator.quota_keeper import QuotaKeeper
 from orchestrator.request_watch import GenerationWatch, OrchestratorWatch, RequestWatch
@@ -32,7 +38,7 @@ from orchestrator.rollback_token import RollbackToken, TokenSigner
 from orchestrator.round_forecast import Partners
 from orchestrator.round_notes import RoundNotes
 from orchestrator.round_report import RoundReport
-from orchestrator.rounds import Proposal, RoundTiming, Verdict
+from orchestrator.rounds import DraftSource, Proposal, RoundTiming, Verdict
 from orchestrator.session import Session
 from orchestrator.session_draft import NoProposal, SessionDraft
 from orchestrator.session_record import CacheOwner, SessionOwners, SessionStatus
@@ -130,6 +136,8 @@ class Generation:
         self._transcript = Transcript(tokenizer, task.stop_texts, len(task.prompt_ids))
         self._planner = DraftPlanner(task.speculation, config.max_ahead_tokens, config.max_ahead_guesses)
         self._lookup = PromptLookup()
+        has_drafts = task.speculation.num_draft_tokens > 0
+        self._prediction = Prediction(task.prediction_ids) if task.prediction_ids and has_drafts else None
         self._measurements = measurements
         self._request = request
         self._num_replayed_tokens = 0
@@ -251,9 +259,11 @@ class Generation:
 
     async def _propose(self) -> Proposal | None:
         """Return draft ids that may come next; None where the target is to decode alone."""
-        wish = self._notes.wish = self._planner.next_round(
-            self._round, self._task.stop_rules.num_remaining(len(self._session.ids)), self._partners()
-        )
+        num_remaining = self._task.stop_rules.num_remaining(len(self._session.ids))
+        partners = self._partners()
+        if (predicted := self._predict(num_remaining, partners)) is not None:
+            return predicted
+        wish = self._notes.wish = self._planner.next_round(self._round, num_remaining, partners)
         is_drafted_by_model = self._task.speculation.drafter is Drafter.MODEL
         if self._round == 0 and is_drafted_by_model:
             self._draft.prefill(wish.length)  # beside the target's
@@ -263,6 +273,20 @@ class Generation:
         if num_draft_tokens and proposal is None:
             proposal = self._look_up(num_draft_tokens)
         self._measurements.note_drafter(num_draft_tokens, proposal)
+        return proposal
+
+    def _predict(self, num_remaining: int, partners: Partners) -> Proposal | None:
+        """Return what the prediction has next; it is accepted more often than a draft's tokens, and costs nothing."""
+        if self._prediction is None:
+            return None
+        num_draft_tokens = self._planner.most_tokens(self._round, num_remaining)
+        num_prompt_tokens = len(self._task.prompt_ids)
+        draft_ids = self._prediction.propose(self._session.ids, num_prompt_tokens, num_draft_tokens)
+        if not draft_ids:
+            return None
+        self._notes.wish = self._planner.begin_predicted(len(draft_ids), partners)
+        proposal = Proposal(draft_ids, 0, _NO_TIME, drafter=DraftSource.PREDICTION)
+        self._measurements.note_drafter(len(draft_ids), proposal)
         return proposal
 
     async def _propose_by_model(self, wish: DraftWish) -> Proposal | None:
@@ -289,7 +313,7 @@ class Generation:
 
     def _look_up(self, num_draft_tokens: int) -> Proposal | None:
         draft_ids = self._lookup.propose(self._session.ids, num_draft_tokens)
-        return Proposal(draft_ids, 0, _NO_TIME, drafter=Drafter.PROMPT_LOOKUP) if draft_ids else None
+        return Proposal(draft_ids, 0, _NO_TIME, drafter=DraftSource.PROMPT_LOOKUP) if draft_ids else None
 
     async def _verify(self, proposal: Proposal | None) -> Verdict:
         """Have the target choose what comes next, another replica of it if the first one goes away."""
@@ -304,7 +328,7 @@ class Generation:
             await self._assert_ownership(error)
             verdict = await self._ask_target(proposal)
         notes.judged_at = time.monotonic()
-        self._measurements.note_verdict(notes.target_seconds, num_draft_ids, verdict)
+        self._measurements.note_verdict(notes.target_seconds, proposal, verdict)
         if self._round > 0:
             self._planner.note(
                 RoundReport(
@@ -355,7 +379,7 @@ class Generation:
     def _advance(self, proposal: Proposal | None, verdict: Verdict) -> GeneratedRound:
         """Append what the verdict adds to the session, cut where the generation ends."""
         draft_ids = proposal.draft_ids if proposal is not None else ()
-        if proposal is not None and proposal.drafter is Drafter.MODEL:
+        if proposal is not None and proposal.drafter is DraftSource.MODEL:
             self._draft.confirm(proposal, verdict)
         ids = self._session.ids
         chosen_ids = (*draft_ids[: verdict.num_accepted], *verdict.own_ids)
@@ -406,15 +430,22 @@ class Generation:
             prompt = echo_chunk(self._tokenizer, self._task.prompt_ids, verdict.prompt_logprobs)
             await self._send(prompt, acknowledged)
         chunk = self._transcript.take(generated.round, is_last=generated.finish is not None)
-        await self._send(chunk, acknowledged)
+        if chunk is not None:
+            await self._send(chunk, acknowledged, self._measurements.lap())
 
-    async def _send(self, chunk: TokenChunk | None, acknowledged: Acknowledgement) -> int:
+    async def _send(self, chunk: TokenChunk | None, acknowledged: Acknowledgement, lap: Lap = NO_LAP) -> int:
         """Queue what the client has not got yet of a chunk, and return how many tokens that is."""
         new = without_sent(chunk, self._task.start.position) if chunk is not None else None
         if new is None:
             return 0
-        token = self._token(new.position + len(new.tokens))
-        await self._outbox.put(replace(new, rollback_token=token), acknowledged)
+        new = replace(
+            new,
+            rollback_token=self._token(new.position + len(new.tokens)),
+            timing=lap.timing,
+            num_draft_tokens=lap.num_draft_tokens,
+            epoch=self._session.epoch,
+        )
+        await self._outbox.put(new, acknowledged)
         return len(new.tokens)
 
     def _token(self, position: int) -> str:
@@ -482,7 +513,9 @@ class Generation:
         if isinstance(error, StaleEpochError | SessionCancelledError):
             self._ownership.lose()
         if error is not None and error is not self._interruption:
-            self._status_if_closed = SessionStatus.FAILED
+            # A Redis that is gone cannot be told, and the client goes on elsewhere: the lease runs out by itself.
+            is_store_gone = isinstance(error, SessionStoreUnavailableError)
+            self._status_if_closed = None if is_store_gone else SessionStatus.FAILED
         if not rounds.cancelled():
             self._outbox.close(error)
 

@@ -44,6 +44,7 @@ class GenerationTask:
         tenant: Whose session it is; empty where callers are not told apart.
         num_new_prompt_tokens: Prompt ids that the request adds, once for all choices; a session that goes on has the
             others.
+        prediction_ids: What much of the output is likely to repeat; empty where nothing is predicted.
     """
 
     model: str
@@ -58,6 +59,7 @@ class GenerationTask:
     echo: bool = False
     tenant: str = ""
     num_new_prompt_tokens: int = 0
+    prediction_ids: tuple[int, ...] = ()
 
     def choices(self) -> Iterator["GenerationTask"]:
         """Yield the task of each choice: it has the seed of the first one plus its number."""

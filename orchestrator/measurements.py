@@ -4,11 +4,11 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from orchestrator.rounds import Proposal, RoundTiming, Verdict
+from orchestrator.rounds import DraftSource, Proposal, RoundTiming, Verdict
 from orchestrator.session_draft import NoProposal
 from orchestrator.stopping import Finish
 from paceline.client.generation import (
-    Drafter,
+    ChunkTiming,
     GenerationSummary,
     GenerationTiming,
     SpeculationSummary,
@@ -36,6 +36,16 @@ def split_time(elapsed: float, timing: RoundTiming) -> TimeSplit:
     return TimeSplit(compute, queue, elapsed - compute - queue)
 
 
+class Lap(NamedTuple):
+    """What the rounds since the chunk before came to: where their time went, and draft tokens that were judged."""
+
+    timing: ChunkTiming | None
+    num_draft_tokens: int
+
+
+NO_LAP = Lap(None, 0)
+
+
 class Measurements:
     """Counts and seconds of one generation since its request was received, on the monotonic clock."""
 
@@ -47,6 +57,8 @@ class Measurements:
         self._num_accepted_tokens = 0
         self._num_ahead_tokens = 0
         self._num_dropped_tokens = 0
+        self._num_accepted_prediction_tokens = 0
+        self._num_rejected_prediction_tokens = 0
         self._num_proposals_by_ahead_outcome: Counter[str] = Counter()
         self._num_cached_prompt_tokens = 0
         self._num_drafted_per_position: Counter[int] = Counter()
@@ -60,6 +72,7 @@ class Measurements:
         self._network_seconds = 0.0
         self._commit_seconds = 0.0
         self._num_sent_tokens = 0
+        self._before_lap = (0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
     def note_proposal(self, elapsed: float, outcome: Proposal | NoProposal) -> None:
         """Note what a round that wanted a draft got, and how many seconds it waited for it."""
@@ -79,10 +92,14 @@ class Measurements:
     def note_drafter(self, num_draft_tokens: int, proposal: Proposal | None) -> None:
         """Note how many draft tokens a round asked for, and where those that it got came from."""
         self._num_rounds_per_draft_length[num_draft_tokens] += 1
-        self._num_rounds_by_drafter[proposal.drafter if proposal is not None else Drafter.NONE] += 1
+        self._num_rounds_by_drafter[proposal.drafter if proposal is not None else DraftSource.NONE] += 1
 
-    def note_verdict(self, elapsed: float, num_draft_ids: int, verdict: Verdict) -> None:
-        """Note a verdict and how many seconds the round waited for it."""
+    def note_verdict(self, elapsed: float, proposal: Proposal | None, verdict: Verdict) -> None:
+        """Note a verdict on a proposal, and how many seconds the round waited for it."""
+        num_draft_ids = len(proposal.draft_ids) if proposal is not None else 0
+        if proposal is not None and proposal.drafter is DraftSource.PREDICTION:
+            self._num_accepted_prediction_tokens += verdict.num_accepted
+            self._num_rejected_prediction_tokens += num_draft_ids - verdict.num_accepted
         split = split_time(elapsed, verdict.timing)
         self._verify_seconds += split.compute
         self._queue_seconds += split.queue
@@ -98,6 +115,26 @@ class Measurements:
     def note_commit(self, elapsed: float) -> None:
         """Note how many seconds the rounds waited for Redis."""
         self._commit_seconds += elapsed
+
+    def lap(self) -> Lap:
+        """Return what has been noted since the last call; all laps add up to the summary."""
+        draft, network, queue, verify, commit, num_draft_tokens = self._before_lap
+        timing = ChunkTiming(
+            self._draft_seconds - draft,
+            self._network_seconds - network,
+            self._queue_seconds - queue,
+            self._verify_seconds - verify,
+            self._commit_seconds - commit,
+        )
+        self._before_lap = (
+            self._draft_seconds,
+            self._network_seconds,
+            self._queue_seconds,
+            self._verify_seconds,
+            self._commit_seconds,
+            self._num_draft_tokens,
+        )
+        return Lap(timing, self._num_draft_tokens - num_draft_tokens)
 
     def note_sent(self, chunk: TokenChunk) -> None:
         """Note that tokens are about to be sent."""
@@ -136,6 +173,8 @@ class Measurements:
             tuple(self._num_rounds_per_draft_length[length] for length in range(longest + 1)),
             num_proposals_by_ahead_outcome=dict(self._num_proposals_by_ahead_outcome),
             num_dropped_tokens=self._num_dropped_tokens,
+            num_accepted_prediction_tokens=self._num_accepted_prediction_tokens,
+            num_rejected_prediction_tokens=self._num_rejected_prediction_tokens,
         )
 
     def _timing(self) -> GenerationTiming:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
+from orchestrator.api_keys import ApiKeys
 from orchestrator.authentication import Authentication
 from orchestrator.circuit_breaker import CircuitBreaker
 from orchestrator.closings import Closings
@@ -50,6 +52,10 @@ from paceline.v1 import (
     status_service_pb2_grpc,
 )
 
+if TYPE_CHECKING:
+    from orchestrator.gateway.generating import Core
+    from orchestrator.gateway.server import GatewayServer
+
 _REDIS_POLL_SECONDS = 0.5
 
 _log = structlog.get_logger()
@@ -71,7 +77,10 @@ async def serve(config: OrchestratorConfig) -> None:
             ]
             guards = guards_of(surroundings)
             async with targets.connected(), drafts.connected(), upkeep(surroundings):
-                async with PatientServer(config, services, draining, told.metrics, guards) as server:
+                async with (
+                    PatientServer(config, services, draining, told.metrics, guards) as server,
+                    gateway(surroundings, servicer.orchestration, tokenizer, told, draining),
+                ):
                     await server.serve_after(_dependencies(surroundings))
                 await closings.ended()
 
@@ -93,13 +102,38 @@ def surround(
     return Surroundings(config, store, targets, drafts, leases, TokenSigner(), watch, name, quotas, tenants)
 
 
+@asynccontextmanager
+async def gateway(
+    surroundings: Surroundings,
+    core: "Core",
+    tokenizer: Tokenizer,
+    told: Telemetry,
+    draining: asyncio.Event,
+) -> AsyncIterator["GatewayServer | None"]:
+    """Serve HTTP while the block runs, where that is wanted; without it nothing of it is imported."""
+    config = surroundings.config
+    if config.http_listen is None:
+        yield None
+        return
+    from orchestrator.gateway.app import gateway_app  # noqa: PLC0415
+    from orchestrator.gateway.http_watch import HttpWatch  # noqa: PLC0415
+    from orchestrator.gateway.server import GatewayServer  # noqa: PLC0415
+
+    watch = HttpWatch(told.metrics, told.tracer, config.slow_generation_seconds)
+    app = gateway_app(surroundings, core, tokenizer, told.metrics, draining, watch)
+    async with GatewayServer(config, app, watch, draining) as server:
+        yield server
+
+
 def guards_of(surroundings: Surroundings) -> list[Authentication]:
     """Return what stands before all services; without tenants nothing does."""
     if surroundings.tenants is not None:
-        return [Authentication(surroundings.tenants, surroundings.watch.refusals)]
-    address = surroundings.config.listen
-    if not is_loopback(address):
-        _log.warning("open_to_everybody", address=address, advice="give --tenants-file; see docs/tenants.md")
+        return [Authentication(ApiKeys(surroundings.tenants), surroundings.watch.refusals)]
+    for address in (surroundings.config.listen, surroundings.config.http_listen):
+        if address is not None and not is_loopback(address):
+            _log.warning(
+                "open_to_everybody", address=address, advice="give --tenants-file; see docs/tenants.md"
+            )
     return []
 
 

@@ -82,6 +82,7 @@ class RequestReader:
             request.echo,
             tenant.name,
             len(prompt_ids),
+            await self.prediction_ids(request, target),
         )
 
     def end_ids(self, request: messages.GenerateRequest, target: model_pb2.ModelInfo) -> frozenset[int]:
@@ -147,7 +148,7 @@ class RequestReader:
         max_prompt_tokens = target.max_context_tokens - 1
         match request.WhichOneof("input"):
             case "prompt":
-                self._check_num_bytes((request.prompt,), max_prompt_tokens)
+                self._check_num_bytes("prompt", (request.prompt,), max_prompt_tokens)
                 encode = self._tokenizer.encode_prompt if begins_text else self._tokenizer.encode
                 ids = await asyncio.to_thread(encode, request.prompt, parse_special=False)
             case "chat":
@@ -162,18 +163,35 @@ class RequestReader:
         check_prompt_length(len(ids), target)
         return tuple(ids)
 
+    async def prediction_ids(
+        self, request: messages.GenerateRequest, target: model_pb2.ModelInfo
+    ) -> tuple[int, ...]:
+        """Return the ids of the predicted output, which may be as long as a prompt; none where there is none."""
+        if not request.prediction:
+            return ()
+        max_tokens = target.max_context_tokens - 1
+        self._check_num_bytes("prediction", (request.prediction,), max_tokens)
+        ids = await asyncio.to_thread(self._tokenizer.encode, request.prediction, parse_special=False)
+        if len(ids) > max_tokens:
+            raise _too_long("prediction", f"{len(ids)} tokens", max_tokens)
+        return tuple(ids)
+
     async def _chat_ids(self, chat: messages.ChatInput, max_prompt_tokens: int) -> list[int]:
-        turns = [ChatMessage(one.role, one.content) for one in chat.messages]
+        turns = [
+            ChatMessage(one.role, one.content, one.tool_calls_json, one.tool_call_id, one.name)
+            for one in chat.messages
+        ]
         if not turns:
             raise EmptyPromptError
-        self._check_num_bytes([turn.content for turn in turns], max_prompt_tokens)
-        return await asyncio.to_thread(self._tokenizer.encode_chat, turns)
+        texts = [text for turn in turns for text in (turn.content, turn.tool_calls_json)]
+        self._check_num_bytes("prompt", (chat.tools_json, *texts), max_prompt_tokens)
+        return await asyncio.to_thread(self._tokenizer.encode_chat, turns, tools_json=chat.tools_json)
 
-    def _check_num_bytes(self, texts: Sequence[str], max_prompt_tokens: int) -> None:
+    def _check_num_bytes(self, what: str, texts: Sequence[str], max_prompt_tokens: int) -> None:
         """Refuse what no tokenization can make short enough, before the work of tokenizing it."""
         num_bytes = sum(len(text.encode()) for text in texts)
         if num_bytes > max_prompt_tokens * self._max_bytes_per_token:
-            raise _too_long(f"{num_bytes} bytes", max_prompt_tokens)
+            raise _too_long(what, f"{num_bytes} bytes", max_prompt_tokens)
 
 
 def stop_texts_of(request: messages.GenerateRequest, sampling: SamplingParameters) -> StopTexts:
@@ -196,7 +214,7 @@ def check_min_tokens(sampling: SamplingParameters, max_tokens: int) -> None:
 def check_prompt_length(num_tokens: int, target: model_pb2.ModelInfo) -> None:
     """Raise PromptTooLongError where nothing could be generated behind so many tokens."""
     if num_tokens > target.max_context_tokens - 1:
-        raise _too_long(f"{num_tokens} tokens", target.max_context_tokens - 1)
+        raise _too_long("prompt", f"{num_tokens} tokens", target.max_context_tokens - 1)
 
 
 def _known(field: str, value: int, known: Mapping[int, K]) -> K:
@@ -212,8 +230,8 @@ def _check_range(field: str, value: int, maximum: int) -> None:
         raise InvalidRequestError(message, field=field, value=value, minimum=1, maximum=maximum)
 
 
-def _too_long(what: str, max_prompt_tokens: int) -> PromptTooLongError:
+def _too_long(what: str, size: str, max_prompt_tokens: int) -> PromptTooLongError:
     return PromptTooLongError(
-        f"the prompt has {what} and at most {max_prompt_tokens} tokens fit; shorten it",
+        f"the {what} has {size} and at most {max_prompt_tokens} tokens fit; shorten it",
         max_prompt_tokens=max_prompt_tokens,
     )

@@ -8,10 +8,9 @@ from orchestrator.finished_round import FinishedRound, RoundTimes
 from orchestrator.generated_round import GeneratedRound
 from orchestrator.recovery import Recovery
 from orchestrator.round_trace import RoundTrace
-from orchestrator.rounds import Proposal, Verdict
+from orchestrator.rounds import DraftSource, Proposal, Verdict
 from orchestrator.session_draft import NoProposal
 from orchestrator.session_record import CacheOwner
-from paceline.client.generation import Drafter
 
 
 @dataclass
@@ -88,7 +87,7 @@ class RoundNotes:
                 time.monotonic(),
                 self._seconds_of_failovers(recovery),
             ),
-            drafter=proposal.drafter if proposal is not None else Drafter.NONE,
+            drafter=proposal.drafter if proposal is not None else DraftSource.NONE,
             num_wanted=self.wish.length.num_draft_tokens,
             num_drafted=generated.num_draft_ids,
             num_accepted=generated.num_accepted,

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
-from paceline.client.generation import Drafter
 from paceline.sampling.logprobs import TokenLogprobs
 from paceline.serving.session_point import SessionPoint
 from paceline.telemetry.trace_context import TraceContext
@@ -77,6 +77,15 @@ class ProposalRequest:
     trace: TraceContext | None = None
 
 
+class DraftSource(StrEnum):
+    """Where the draft tokens of a round came from."""
+
+    MODEL = "model"
+    PROMPT_LOOKUP = "prompt_lookup"
+    PREDICTION = "prediction"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """Draft ids; `num_ahead_tokens` of them had been drafted before they were asked for.
@@ -88,7 +97,7 @@ class Proposal:
     num_ahead_tokens: int
     timing: RoundTiming
     draft_distributions: Sequence[bytes] = ()
-    drafter: Drafter = Drafter.MODEL
+    drafter: DraftSource = DraftSource.MODEL
     ahead_outcome: str = ""
     num_dropped_tokens: int = 0
 

@@ -35,6 +35,10 @@ class StatusServicer(status_service_pb2_grpc.StatusServiceServicer):
         self, request: messages.GetStatusRequest, context: grpc.aio.ServicerContext
     ) -> messages.GetStatusResponse:
         """Describe the orchestrator and the pools."""
+        return await self.status()
+
+    async def status(self) -> messages.GetStatusResponse:
+        """Return the same to whoever asks in this process."""
         redis_seconds = await self._ask_redis()
         here, now = self._surroundings, time.monotonic()
         can_go_ahead = here.config.max_ahead_tokens > 0

@@ -19,18 +19,26 @@ class TaskRecord:
         stop_ids: Ids that end it.
         stop_texts: Texts that end it.
         speculation: Where draft tokens come from.
+        prediction_ids: What much of the output is likely to repeat; older versions neither write nor need it.
     """
 
     max_tokens: int
     stop_ids: tuple[int, ...]
     stop_texts: StopTexts
     speculation: SpeculationPlan
+    prediction_ids: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, task: GenerationTask) -> "TaskRecord":
         """Return what is kept of a task."""
         rules = task.stop_rules
-        return cls(rules.max_tokens, tuple(sorted(rules.stop_ids)), task.stop_texts, task.speculation)
+        return cls(
+            rules.max_tokens,
+            tuple(sorted(rules.stop_ids)),
+            task.stop_texts,
+            task.speculation,
+            task.prediction_ids,
+        )
 
     @classmethod
     def read(cls, session_id: str, text: str) -> "TaskRecord":

@@ -1,19 +1,15 @@
 """The options with which commands connect: the same for all of them."""
 
-import inspect
 import os
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from paceline.cli.option_group import with_options
 from paceline.client.connection import ConnectionSettings
-from paceline.errors import ConfigError
-from paceline.security.certificates import OwnFiles
+from paceline.client.destination import API_KEY_VARIABLE, read_api_key
 
-API_KEY_VARIABLE = "PACELINE_API_KEY"
 PANEL = "Connection"
 
 
@@ -66,44 +62,16 @@ def connection_settings(
     ] = False,
 ) -> ConnectionSettings:
     """Return what the options stand for; raises ConfigError where they contradict each other."""
-    return ConnectionSettings(
-        ca_file, _own_files(certificate_file, key_file), server_name, _api_key(api_key_file), is_insecure
+    return ConnectionSettings.of(
+        _api_key(api_key_file), ca_file, certificate_file, key_file, server_name, is_insecure=is_insecure
     )
 
 
-def with_connection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command these options; they reach it as one argument, `connection`."""
-    own = inspect.signature(command)
-    options = inspect.signature(connection_settings).parameters
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        given = {name: values.pop(name) for name in options}
-        command(**values, connection=connection_settings(**given))
-
-    parameters = [*(one for one in own.parameters.values() if one.name != "connection"), *options.values()]
-    # typer reads the options from these.
-    run.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
-
-
-def _own_files(certificate_file: Path | None, key_file: Path | None) -> OwnFiles | None:
-    if certificate_file is None and key_file is None:
-        return None
-    if certificate_file is None or key_file is None:
-        missing = "--certificate-file" if certificate_file is None else "--key-file"
-        raise ConfigError(
-            f"a certificate and its key go together: give {missing} too", setting="certificate_file"
-        )
-    return OwnFiles(certificate_file, key_file)
+# Gives a command these options; they reach it as one argument, `connection`.
+with_connection_options = with_options(connection_settings, "connection")
 
 
 def _api_key(path: Path | None) -> str | None:
     if path is None:
         return os.environ.get(API_KEY_VARIABLE) or None
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigError(f"--api-key-file {path} cannot be read: {cause}", setting="api_key_file") from error
+    return read_api_key(path, "--api-key-file")

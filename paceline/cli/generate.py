@@ -4,44 +4,31 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
-from paceline.cli import sampling_options as options
 from paceline.cli.connection_options import with_connection_options
+from paceline.cli.generation_options import with_generation_options
 from paceline.cli.generation_view import GenerationView, JsonView, TextView, describe_summary
 from paceline.cli.prompt_source import continuation_of, make_prompt, read_prompt
 from paceline.cli.status_row import StatusRow
-from paceline.cli.token_painter import Marking, TokenPainter, has_colour
+from paceline.cli.token_painter import Marking, TokenPainter, marking_of
 from paceline.cli.tracing import tracing
 from paceline.client.connection import ConnectionSettings, handshakes_explained
-from paceline.client.generation import (
-    Continuation,
-    Drafter,
-    GenerationRequest,
-    Prompt,
-    Sampling,
-    Speculation,
-    SpeculationMode,
-    StopConditions,
-)
+from paceline.client.destination import Destination
+from paceline.client.generation import Continuation, GenerationRequest, Prompt
+from paceline.client.options import Options, request_of
 from paceline.client.resuming import ResumingOrchestrator, RetrySettings, connect_to_all
-from paceline.errors import ConfigError
 from paceline.local.cluster_record import find_cluster
 
 app = typer.Typer(add_completion=False)
 
 
-class Destination(NamedTuple):
-    """Orchestrators, HOST:PORT with commas between them, and how they are reached."""
-
-    addresses: str
-    connection: ConnectionSettings
-
-
 @app.command()
+@with_generation_options
 @with_connection_options
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="The prompt; - reads it from stdin.")] = None,
@@ -55,46 +42,6 @@ def generate(
         ),
     ] = True,
     system: Annotated[str | None, typer.Option(help="System message of the chat.")] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=options.MAX_UINT32, help="Most tokens to generate.  [default: 256]", show_default=False
-        ),
-    ] = None,
-    num_draft_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=options.MAX_UINT32, help="Draft tokens a round; the cluster decides if not given."
-        ),
-    ] = None,
-    has_speculation: Annotated[
-        bool,
-        typer.Option("--speculation/--no-speculation", help="Let a draft propose; the text stays the same."),
-    ] = True,
-    is_adaptive: Annotated[
-        bool, typer.Option("--adaptive", help="As many draft tokens each round as pay, at most that many.")
-    ] = False,
-    drafter: Annotated[
-        Drafter | None, typer.Option(help="Where draft tokens come from; the cluster decides if not given.")
-    ] = None,
-    temperature: options.Temperature = 0.0,
-    seed: options.Seed = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = 1.0,
-    min_p: options.MinP = 0.0,
-    repetition_penalty: options.RepetitionPenalty = 1.0,
-    presence_penalty: options.PresencePenalty = 0.0,
-    frequency_penalty: options.FrequencyPenalty = 0.0,
-    logit_bias: options.LogitBias = None,
-    num_logprobs: options.Logprobs = None,
-    verification: options.Judging = None,
-    stop_texts: options.StopTexts = None,
-    stop_ids: options.StopIds = None,
-    min_tokens: options.MinTokens = 0,
-    json_schema: options.JsonSchema = None,
-    regex: options.Regex = None,
-    choice: options.ChoiceTexts = None,
-    grammar: options.Grammar = None,
     num_choices: Annotated[
         int,
         typer.Option(
@@ -134,43 +81,17 @@ def generate(
             envvar="PACELINE_ADDRESS",
         ),
     ] = None,
-    ignores_eos: Annotated[
-        bool, typer.Option("--ignore-eos", help="Go on to --max-tokens, whatever the model says.")
-    ] = False,
     *,
+    generation: Options,
     connection: ConnectionSettings,
 ) -> None:
     """Generate text from a prompt, streamed to stdout; statistics go to stderr."""
     continuation = continuation_of(resume, rewind, fork)
-    request = GenerationRequest(
-        _prompt(prompt, path, system, continuation, is_chat=is_chat),
-        max_tokens=max_tokens,
-        speculation=_speculation(
-            num_draft_tokens, drafter, is_wanted=has_speculation, is_adaptive=is_adaptive
-        ),
-        ignore_eos=ignores_eos,
-        sampling=Sampling(
-            temperature,
-            seed,
-            top_k,
-            top_p,
-            min_p,
-            repetition_penalty,
-            presence_penalty,
-            frequency_penalty,
-            options.parse_logit_bias(logit_bias or ()),
-            min_tokens,
-            num_logprobs,
-            verification,
-            options.choose_structure(json_schema, regex, choice or (), grammar),
-        ),
-        stop=StopConditions(tuple(stop_texts or ()), tuple(stop_ids or ())),
-        num_choices=num_choices,
-        echo=echo,
-        continuation=continuation,
-    )
-    cluster = Destination(address or find_cluster().address, connection)
-    marking = _marking(has_brackets=has_brackets) if shows_drafts else Marking.NONE
+    asked = _prompt(prompt, path, system, continuation, is_chat=is_chat)
+    request = replace(request_of(asked, generation, continuation), num_choices=num_choices, echo=echo)
+    cluster = Destination.of(address or find_cluster().address, connection)
+    marking = marking_of(has_brackets=has_brackets) if shows_drafts else Marking.NONE
+    is_sampled = generation.get("temperature", 0.0) > 0
     with tracing("generate"):
         if as_json:
             asyncio.run(_stream(cluster, request, JsonView()))
@@ -178,7 +99,7 @@ def generate(
             asyncio.run(_print_choices(cluster, request, marking, has_statistics=has_statistics))
         else:
             with StatusRow(is_shown=has_statistics and sys.stderr.isatty()) as row:
-                view = TextView(marking, row, has_statistics=has_statistics, is_sampled=temperature > 0)
+                view = TextView(marking, row, has_statistics=has_statistics, is_sampled=is_sampled)
                 asyncio.run(_stream(cluster, request, view))
 
 
@@ -201,10 +122,9 @@ def _prompt(
 async def _connected(cluster: Destination) -> AsyncIterator[ResumingOrchestrator]:
     # Nobody waits at a terminal for a cluster that is not there.
     retry = RetrySettings(give_up_at_first_seconds=0.0)
-    addresses = [one.strip() for one in cluster.addresses.split(",") if one.strip()]
     async with (
         handshakes_explained(cluster.connection),
-        connect_to_all(addresses, retry, cluster.connection) as orchestrator,
+        connect_to_all(cluster.addresses, retry, cluster.connection) as orchestrator,
     ):
         yield orchestrator
 
@@ -227,26 +147,3 @@ async def _print_choices(
         print(painter.paint(completion.tokens))
         if has_statistics:
             print(f"{describe_summary(completion.summary)}", file=sys.stderr)
-
-
-def _speculation(
-    num_draft_tokens: int | None, drafter: Drafter | None, *, is_wanted: bool, is_adaptive: bool
-) -> Speculation:
-    if not is_wanted:
-        if num_draft_tokens is not None or drafter is not None or is_adaptive:
-            raise ConfigError(
-                "--num-draft-tokens, --drafter and --adaptive need speculation: leave out --no-speculation",
-                setting="speculation",
-            )
-        return Speculation(SpeculationMode.OFF)
-    if is_adaptive:
-        return Speculation(SpeculationMode.ADAPTIVE, num_draft_tokens, drafter)
-    if num_draft_tokens is None:
-        return Speculation(drafter=drafter)
-    return Speculation(SpeculationMode.FIXED, num_draft_tokens, drafter)
-
-
-def _marking(*, has_brackets: bool) -> Marking:
-    if has_brackets:
-        return Marking.BRACKETS
-    return Marking.COLOUR if has_colour(sys.stdout) else Marking.NONE

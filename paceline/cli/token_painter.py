@@ -1,6 +1,7 @@
 """Generated tokens as text for a terminal or a file."""
 
 import os
+import sys
 from enum import StrEnum
 from typing import TextIO
 
@@ -28,6 +29,13 @@ LEGENDS = {
 def has_colour(stream: TextIO) -> bool:
     """Say whether colours are wanted: on a terminal, unless NO_COLOR is set (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def marking_of(*, has_brackets: bool) -> Marking:
+    """Return how tokens are marked where marks are wanted: with colours if stdout has some, or with brackets."""
+    if has_brackets:
+        return Marking.BRACKETS
+    return Marking.COLOUR if has_colour(sys.stdout) else Marking.NONE
 
 
 class TokenPainter:

@@ -23,9 +23,13 @@ from paceline.cli.failure import FAILURE_EXIT_CODE
 from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
 from paceline.local.cluster import LocalCluster
 from paceline.local.cluster_record import write_record
+from paceline.local.listen_address import free_address
 from paceline.local.plan import ClusterConfig
 from paceline.local.stop_signals import StoppedError
 from paceline.local.supervisor import run_in_cluster
+
+_HTTP_ADDRESS = "127.0.0.1:8000"
+_NO_HTTP = "off"
 
 app = typer.Typer(add_completion=False)
 
@@ -56,6 +60,14 @@ def up(
         str | None, typer.Option(help="Redis to keep sessions in; an embedded one if not given.")
     ] = None,
     listen: Annotated[str, typer.Option(help="HOST:PORT of the orchestrator.")] = "127.0.0.1:7000",
+    http_listen: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of OpenAI's HTTP API and the playground; off: neither.  [default: 127.0.0.1:8000, or "
+            "another port where that is taken]",
+            show_default=False,
+        ),
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -76,12 +88,20 @@ def up(
         num_draft_replicas=draft_replicas,
         cores=assignment,
         listen=listen,
+        http_listen=_http_address(http_listen),
         redis_url=redis_url,
         num_draft_tokens=num_draft_tokens,
         kv_cache_mib=kv_cache_mib,
         metrics_port=metrics_port,
     )
     asyncio.run(_Up(config, as_json=as_json).run())
+
+
+def _http_address(wanted: str | None) -> str | None:
+    """Return where HTTP is served; None where it is not."""
+    if wanted is None:
+        return free_address(_HTTP_ADDRESS)
+    return None if wanted == _NO_HTTP else wanted
 
 
 class _Up:
@@ -112,12 +132,16 @@ class _Up:
             print(json.dumps(self._describe(cluster, directory)), flush=True)
         else:
             self._lines.say(f"logs: {directory}")
+            if self._config.http_listen is not None:
+                self._lines.say(f"playground: http://{self._config.http_listen}/")
+                self._lines.say(f"OpenAI's API: http://{self._config.http_listen}/v1")
             print('ready: paceline generate "Write quicksort in C." --show-drafts', flush=True)
         await asyncio.Event().wait()
 
     def _describe(self, cluster: LocalCluster, directory: Path) -> dict[str, object]:
         return {
             "address": cluster.address,
+            "http_address": self._config.http_listen,
             "target": self._config.target.name,
             "draft": self._config.draft.name,
             "cores": self._config.cores.describe(),

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc.aio
 
@@ -61,6 +61,26 @@ class ConnectionSettings:
             )
         if self.api_key is not None and not _is_one_word(self.api_key):
             raise ConfigError("the API key is not one word of ASCII characters", setting="api_key")
+
+    @classmethod
+    def of(
+        cls,
+        api_key: str | None = None,
+        ca_file: Path | str | None = None,
+        certificate_file: Path | str | None = None,
+        key_file: Path | str | None = None,
+        server_name: str | None = None,
+        *,
+        is_insecure: bool = False,
+    ) -> Self:
+        """Return what paths and words stand for; raises ConfigError where they contradict each other."""
+        return cls(
+            None if ca_file is None else Path(ca_file),
+            _own_files(certificate_file, key_file),
+            server_name,
+            api_key,
+            is_insecure,
+        )
 
     def trust(self) -> Trust | None:
         """Read the certificates: None where the connection is plain text. Raises ConfigError."""
@@ -147,6 +167,17 @@ def _require_consent(address: str, settings: ConnectionSettings) -> None:
             "the network is trusted",
             setting="ca_file",
         )
+
+
+def _own_files(certificate_file: Path | str | None, key_file: Path | str | None) -> OwnFiles | None:
+    if certificate_file is None and key_file is None:
+        return None
+    if certificate_file is None or key_file is None:
+        missing = "--certificate-file" if certificate_file is None else "--key-file"
+        raise ConfigError(
+            f"a certificate and its key go together: give {missing} too", setting="certificate_file"
+        )
+    return OwnFiles(Path(certificate_file), Path(key_file))
 
 
 def _is_one_word(key: str) -> bool:

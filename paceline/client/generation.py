@@ -18,9 +18,10 @@ class RawPrompt:
 
 @dataclass(frozen=True)
 class Chat:
-    """A conversation to answer, the oldest message first."""
+    """A conversation to answer, the oldest message first; `tools_json` are tools as the OpenAI API has them."""
 
     messages: tuple[ChatMessage, ...]
+    tools_json: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class GenerationRequest:
 
     Without a `continuation` there must be a prompt. With one, the prompt goes on where the point is, and what is left
     at its default stays as the session has it; to resume a session, leave everything else at its default.
+    `prediction` is what much of the output is likely to repeat.
     """
 
     prompt: Prompt | None
@@ -124,6 +126,7 @@ class GenerationRequest:
     num_choices: int = 1
     echo: bool = False
     continuation: Continuation | None = None
+    prediction: str = ""
 
 
 class TokenOrigin(StrEnum):
@@ -176,10 +179,23 @@ class GenerationStarted:
 
 
 @dataclass(frozen=True)
+class ChunkTiming:
+    """Where the time of the rounds of one chunk went; see `paceline.v1.ChunkTiming`."""
+
+    draft_seconds: float = 0.0
+    network_seconds: float = 0.0
+    queue_seconds: float = 0.0
+    verify_seconds: float = 0.0
+    commit_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class TokenChunk:
     """Committed tokens, of one round or of several; `position` counts the prompt, `text` is always whole characters.
 
-    `rollback_token` names the point after the last of them.
+    `rollback_token` names the point after the last of them. `timing` and `num_draft_tokens` are those of the rounds
+    since the chunk before; timing is None where no round brought the tokens. `epoch` rises where the session was taken
+    over. Orchestrators of older releases tell none of the three.
     """
 
     position: int
@@ -189,6 +205,9 @@ class TokenChunk:
     num_accepted: int
     choice: int = 0
     rollback_token: str = ""
+    timing: ChunkTiming | None = None
+    num_draft_tokens: int = 0
+    epoch: int = 0
 
 
 class FinishReason(StrEnum):
@@ -240,6 +259,8 @@ class SpeculationSummary:
     choice: DraftLengthChoice | None = None
     num_proposals_by_ahead_outcome: Mapping[str, int] = field(default_factory=dict[str, int])
     num_dropped_tokens: int = 0
+    num_accepted_prediction_tokens: int = 0
+    num_rejected_prediction_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from paceline.client.generation import (
     Chat,
+    ChunkTiming,
     ContinuationMode,
     Drafter,
     DraftLengthChoice,
@@ -26,6 +27,7 @@ from paceline.client.generation import (
     Usage,
 )
 from paceline.client.served_model import ServedModel, ServedModels
+from paceline.models.chat_message import ChatMessage
 from paceline.serving.sampling_messages import structure_message, verification_message
 from paceline.v1 import model_pb2
 from paceline.v1 import orchestrator_service_pb2 as pb
@@ -69,6 +71,7 @@ def request_message(request: GenerationRequest) -> pb.GenerateRequest:
         max_tokens=request.max_tokens,
         ignore_eos=request.ignore_eos,
         echo=request.echo,
+        prediction=request.prediction,
     )
     if request.speculation != Speculation():
         message.speculation.CopyFrom(_speculation_message(request.speculation))
@@ -84,9 +87,9 @@ def request_message(request: GenerationRequest) -> pb.GenerateRequest:
     match request.prompt:
         case RawPrompt(text):
             message.prompt = text
-        case Chat(messages):
-            turns = [pb.ChatMessage(role=one.role, content=one.content) for one in messages]
-            message.chat.CopyFrom(pb.ChatInput(messages=turns))
+        case Chat(messages, tools_json):
+            turns = map(_turn_message, messages)
+            message.chat.CopyFrom(pb.ChatInput(messages=turns, tools_json=tools_json))
         case PromptIds(ids):
             message.token_ids.CopyFrom(pb.TokenIdsInput(ids=ids))
         case None:
@@ -138,6 +141,16 @@ def _served_model(info: model_pb2.ModelInfo) -> ServedModel:
     )
 
 
+def _turn_message(turn: ChatMessage) -> pb.ChatMessage:
+    return pb.ChatMessage(
+        role=turn.role,
+        content=turn.content,
+        tool_calls_json=turn.tool_calls_json,
+        tool_call_id=turn.tool_call_id,
+        name=turn.name,
+    )
+
+
 def _speculation_message(speculation: Speculation) -> pb.Speculation:
     return pb.Speculation(
         mode=_MODES[speculation.mode],
@@ -167,7 +180,26 @@ def _sampling_message(sampling: Sampling) -> pb.GenerationSampling:
 def _chunk(chunk: pb.TokenChunk, choice: int) -> TokenChunk:
     tokens = tuple(map(_token, chunk.tokens))
     return TokenChunk(
-        chunk.position, tokens, chunk.text, chunk.round, chunk.num_accepted, choice, chunk.rollback_token
+        chunk.position,
+        tokens,
+        chunk.text,
+        chunk.round,
+        chunk.num_accepted,
+        choice,
+        chunk.rollback_token,
+        _chunk_timing(chunk.timing) if chunk.HasField("timing") else None,
+        chunk.num_draft_tokens,
+        chunk.epoch,
+    )
+
+
+def _chunk_timing(timing: pb.ChunkTiming) -> ChunkTiming:
+    return ChunkTiming(
+        timing.draft_seconds,
+        timing.network_seconds,
+        timing.queue_seconds,
+        timing.verify_seconds,
+        timing.commit_seconds,
     )
 
 
@@ -210,6 +242,8 @@ def _summary(summary: pb.GenerationSummary, choice: int) -> GenerationSummary:
             _choice(speculation.choice) if speculation.HasField("choice") else None,
             dict(speculation.num_proposals_by_ahead_outcome),
             speculation.num_dropped_tokens,
+            speculation.num_accepted_prediction_tokens,
+            speculation.num_rejected_prediction_tokens,
         ),
         GenerationTiming(
             timing.time_to_first_token_seconds,

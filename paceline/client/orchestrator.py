@@ -21,14 +21,22 @@ class Orchestrator:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
+    @property
+    def address(self) -> str:
+        """Where it is, HOST:PORT."""
+        return self._connection.address
+
+    async def generate(
+        self, request: GenerationRequest, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[GenerationEvent]:
         """Yield the events of a generation; closing the generator or cancelling its task ends the session.
 
-        Raises CallFailedError.
+        Raises CallFailedError, also where it takes longer than the timeout.
         """
         connection = self._connection
         with traced_call("paceline.generate", **{"server.address": connection.address}) as trace:
-            call = self._stub.Generate(request_message(request), metadata=(*connection.metadata, *trace))
+            metadata = (*connection.metadata, *trace)
+            call = self._stub.Generate(request_message(request), timeout=timeout_seconds, metadata=metadata)
             try:
                 async for message in call:
                     event = event_of(message)
@@ -51,10 +59,10 @@ class Orchestrator:
                 builders[event.choice].add(event)
         return [builder.build() for builder in builders]
 
-    async def served_models(self) -> ServedModels:
+    async def served_models(self, timeout_seconds: float | None = None) -> ServedModels:
         """Return which models stand behind the orchestrator; raises CallFailedError."""
         request = pb.OrchestratorServiceGetModelRequest()
-        return served_models_of(await self._connection.ask(self._stub.GetModel, request))
+        return served_models_of(await self._connection.ask(self._stub.GetModel, request, timeout_seconds))
 
     @property
     def _stub(self) -> "pb_grpc.OrchestratorServiceAsyncStub":

@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from paceline.client.completion import Completion, CompletionBuilder
 from paceline.client.connection import PLAIN_TEXT, ConnectionSettings
-from paceline.client.errors import CallFailedError, StreamGapError
+from paceline.client.errors import CallFailedError, StreamGapError, UnavailableError
 from paceline.client.generation import (
     Continuation,
     ContinuationMode,
@@ -20,58 +19,61 @@ from paceline.client.generation import (
     TokenChunk,
 )
 from paceline.client.orchestrator import Orchestrator, connect
+from paceline.client.retry import Deadline, Retry, RetrySettings
+from paceline.client.retry_budget import RetryBudget
+from paceline.client.served_model import ServedModels
 from paceline.sampling.parameters import MAX_SEED
 
-# What another attempt, here or elsewhere, may get further with. INTERNAL and UNKNOWN are gRPC's own words for a
-# connection that broke at a bad moment; with a reason of ours they are defects, which a repeat may get around.
-_RETRYABLE_CODES = frozenset(
-    {"UNAVAILABLE", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
-)
-_FINAL_REASONS = frozenset({"MESSAGE_TOO_LARGE"})
-
-
-@dataclass(frozen=True)
-class RetrySettings:
-    """When to try again, and when to give up.
-
-    Attributes:
-        first_pause_seconds: Pause after the first failure in a row; it doubles, with jitter.
-        last_pause_seconds: The longest pause.
-        give_up_seconds: Seconds without any progress after which the failure is the caller's.
-        give_up_at_first_seconds: The same before the first progress; each orchestrator is tried once in any case.
-    """
-
-    first_pause_seconds: float = 0.05
-    last_pause_seconds: float = 1.0
-    give_up_seconds: float = 60.0
-    give_up_at_first_seconds: float = 60.0
+__all__ = ["ResumingOrchestrator", "RetrySettings", "connect_to_all"]
 
 
 class ResumingOrchestrator:
     """Several orchestrators as one; made by `connect_to_all`."""
 
-    def __init__(self, orchestrators: Sequence[Orchestrator], settings: RetrySettings) -> None:
+    def __init__(
+        self,
+        orchestrators: Sequence[Orchestrator],
+        settings: RetrySettings,
+        budget: RetryBudget | None = None,
+    ) -> None:
         self._orchestrators = orchestrators
         self._settings = settings
-        self._next = random.randrange(len(orchestrators))  # noqa: S311, spreads clients
+        self._budget = budget
+        self._current = random.randrange(len(orchestrators))  # noqa: S311, spreads clients
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
+    async def generate(
+        self, request: GenerationRequest, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[GenerationEvent]:
         """Yield the events of a generation as one stream, whatever breaks: no token is missing and none comes twice.
 
-        Raises CallFailedError where nothing got further for `give_up_seconds` or a repeat cannot help, and
-        StreamGapError.
+        Raises CallFailedError where nothing got further for `give_up_seconds`, too many calls fail, or a repeat cannot
+        help, DeadlineExceededError where it is not finished within `timeout_seconds`, and StreamGapError. The first two
+        name in `rollback_token` where the only choice can be gone on with.
         """
         progress = [_Progress() for _ in range(request.num_choices)]
-        retry = _Retry(self._settings, len(self._orchestrators))
+        try:
+            async with aclosing(self._follow(request, progress, Deadline(timeout_seconds))) as events:
+                async for event in events:
+                    yield event
+        except CallFailedError as error:
+            if request.num_choices == 1:
+                error.rollback_token = progress[0].rollback_token
+            raise
+
+    async def _follow(
+        self, request: GenerationRequest, progress: "Sequence[_Progress]", deadline: Deadline
+    ) -> AsyncGenerator[GenerationEvent]:
+        retry = self._retry(deadline)
         while True:
+            number = self._current
             try:
-                async with aclosing(self._one().generate(_repeat(request, progress))) as events:
+                async with aclosing(self._attempt(number, _repeat(request, progress), deadline)) as events:
                     async for event in events:
                         retry.succeed()
                         if progress[event.choice].take(event):
                             yield event
             except CallFailedError as error:
-                self._next += 1
+                self._leave(number)
                 await retry.wait(error)
             else:
                 return
@@ -79,9 +81,21 @@ class ResumingOrchestrator:
                 break
             if request.num_choices == 1 and progress[0].is_finished:
                 return
-        async with aclosing(self._finish_choices(request, progress)) as events:
+        async with aclosing(self._finish_choices(request, progress, deadline)) as events:
             async for event in events:
                 yield event
+
+    async def served_models(self, timeout_seconds: float | None = None) -> ServedModels:
+        """Return which models are served; raises CallFailedError as `generate` does."""
+        deadline = Deadline(timeout_seconds)
+        retry = self._retry(deadline)
+        while True:
+            number = self._current
+            try:
+                return await self._orchestrators[number].served_models(deadline.remaining_seconds)
+            except CallFailedError as error:
+                self._leave(number)
+                await retry.wait(error)
 
     async def complete(self, request: GenerationRequest) -> Completion:
         """Return a generation's first choice; raises as `generate`."""
@@ -95,17 +109,40 @@ class ResumingOrchestrator:
                 builders[event.choice].add(event)
         return [builder.build() for builder in builders]
 
-    def _one(self) -> Orchestrator:
-        return self._orchestrators[self._next % len(self._orchestrators)]
+    def _retry(self, deadline: Deadline) -> Retry:
+        return Retry(self._settings, len(self._orchestrators), deadline, self._budget)
+
+    def _leave(self, number: int) -> None:
+        """Let the next orchestrator take over from one that has failed, once for all calls that it has failed."""
+        if number == self._current:
+            self._current = (number + 1) % len(self._orchestrators)
+
+    async def _attempt(
+        self, number: int, request: GenerationRequest, deadline: Deadline
+    ) -> AsyncGenerator[GenerationEvent]:
+        """Yield what one orchestrator answers; raises CallFailedError where it says nothing for too long too."""
+        orchestrator, silence_seconds = self._orchestrators[number], self._settings.silence_seconds
+        async with aclosing(orchestrator.generate(request, deadline.remaining_seconds)) as events:
+            while True:
+                try:
+                    # Around each event and not around all: a generator may go on in another task.
+                    async with asyncio.timeout(silence_seconds):
+                        event = await anext(events)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError as error:
+                    raise _silent(orchestrator.address, silence_seconds) from error
+                yield event
 
     async def _finish_choices(
-        self, request: GenerationRequest, progress: "Sequence[_Progress]"
+        self, request: GenerationRequest, progress: "Sequence[_Progress]", deadline: Deadline
     ) -> AsyncGenerator[GenerationEvent]:
         """Go on with every choice that has not ended, side by side, each as a generation of its own."""
         events: asyncio.Queue[GenerationEvent] = asyncio.Queue()
 
         async def follow(choice: int) -> None:
-            async with aclosing(self.generate(_alone(request, progress, choice))) as own_events:
+            alone = self.generate(_alone(request, progress, choice), deadline.remaining_seconds)
+            async with aclosing(alone) as own_events:
                 async for event in own_events:
                     if progress[choice].take(replace(event, choice=choice)):
                         await events.put(replace(event, choice=choice))
@@ -131,6 +168,7 @@ async def connect_to_all(
     addresses: Sequence[str],
     settings: RetrySettings | None = None,
     connection: ConnectionSettings = PLAIN_TEXT,
+    budget: RetryBudget | None = None,
 ) -> AsyncIterator[ResumingOrchestrator]:
     """Connect to the orchestrators at HOST:PORT, at least one, inside a `with`.
 
@@ -140,7 +178,7 @@ async def connect_to_all(
         orchestrators = [
             await stack.enter_async_context(connect(address, connection)) for address in addresses
         ]
-        yield ResumingOrchestrator(orchestrators, settings or RetrySettings())
+        yield ResumingOrchestrator(orchestrators, settings or RetrySettings(), budget)
 
 
 class _Progress:
@@ -181,31 +219,9 @@ class _Progress:
         self.rollback_token = chunk.rollback_token or self.rollback_token
 
 
-class _Retry:
-    """Pauses between attempts, until there was no progress for too long."""
-
-    def __init__(self, settings: RetrySettings, num_orchestrators: int) -> None:
-        self._settings = settings
-        self._pause_seconds = settings.first_pause_seconds
-        self._give_up_at = time.monotonic() + settings.give_up_at_first_seconds
-        self._num_untried = num_orchestrators
-
-    def succeed(self) -> None:
-        """Note progress."""
-        self._pause_seconds = self._settings.first_pause_seconds
-        self._give_up_at = time.monotonic() + self._settings.give_up_seconds
-        self._num_untried = 0
-
-    async def wait(self, error: CallFailedError) -> None:
-        """Wait for the next attempt; raises the error where none is due."""
-        is_retryable = error.code in _RETRYABLE_CODES and error.call_reason not in _FINAL_REASONS
-        self._num_untried -= 1
-        is_too_late = time.monotonic() + error.retry_after_seconds + self._pause_seconds > self._give_up_at
-        if not is_retryable or (is_too_late and self._num_untried <= 0):
-            raise error
-        jitter = random.uniform(0.5, 1.0)  # noqa: S311, spreads clients
-        await asyncio.sleep(error.retry_after_seconds + jitter * self._pause_seconds)
-        self._pause_seconds = min(2 * self._pause_seconds, self._settings.last_pause_seconds)
+def _silent(address: str, silence_seconds: float | None) -> UnavailableError:
+    message = f"nothing came from {address} for {silence_seconds:g} s"
+    return UnavailableError(address, "UNAVAILABLE", "SILENT", message, {})
 
 
 def _repeat(request: GenerationRequest, progress: Sequence[_Progress]) -> GenerationRequest:

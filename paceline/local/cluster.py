@@ -79,6 +79,8 @@ class LocalCluster:
         async with AsyncExitStack() as stack:
             if self._config.listen is not None:
                 require_free(self._config.listen)
+            if self._config.http_listen is not None:
+                require_free(self._config.http_listen, "--http-listen")
             redis_url = self._config.redis_url or await self._start_redis(stack)
             plan = self._plan(redis_url)
             # Side by side: the orchestrator waits by itself until a target is ready.

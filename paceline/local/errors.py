@@ -40,10 +40,10 @@ class AddressInUseError(PacelineError):
 
     reason = "ADDRESS_IN_USE"
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, flag: str = "--listen") -> None:
         self.address = address
         message = (
-            f"{address} is taken, perhaps by another `paceline up`; stop that or choose --listen HOST:PORT"
+            f"{address} is taken, perhaps by another `paceline up`; stop that or choose {flag} HOST:PORT"
         )
         super().__init__(message, address=address)
 

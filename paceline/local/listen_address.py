@@ -18,12 +18,22 @@ def free_ports(num_wanted: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def require_free(address: str) -> None:
+def free_address(wanted: str) -> str:
+    """Return HOST:PORT where that is free, else a free port of the same host."""
+    try:
+        require_free(wanted)
+    except AddressInUseError:
+        return f"{wanted.rpartition(':')[0]}:{free_ports(1)[0]}"
+    return wanted
+
+
+def require_free(address: str, flag: str = "--listen") -> None:
     """Raise ConfigError where this is no address of this machine, AddressInUseError where it is taken."""
+    setting = flag.removeprefix("--").replace("-", "_")
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 1 << 16):
         raise ConfigError(
-            f"--listen {address!r} is not HOST:PORT, for example {LOOPBACK}:7000", setting="listen"
+            f"{flag} {address!r} is not HOST:PORT, for example {LOOPBACK}:7000", setting=setting
         )
     try:
         family, *_, socket_address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[
@@ -35,7 +45,7 @@ def require_free(address: str) -> None:
             probe.bind(socket_address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise AddressInUseError(address) from error
+            raise AddressInUseError(address, flag) from error
         raise ConfigError(
-            f"--listen {address}: this machine cannot listen there ({error.strerror})", setting="listen"
+            f"{flag} {address}: this machine cannot listen there ({error.strerror})", setting=setting
         ) from error

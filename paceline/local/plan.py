@@ -37,6 +37,7 @@ class ClusterConfig:
         num_draft_replicas: Processes that host the draft; with 0 the target decodes alone.
         cores: Which cores the pools run on.
         listen: HOST:PORT of the orchestrator; None takes a free port of the loopback interface.
+        http_listen: HOST:PORT of the orchestrator's HTTP gateway; None has none.
         redis_url: A Redis server to use; None starts an embedded one.
         num_draft_tokens: Draft tokens a round; None leaves it to the orchestrator.
         kv_cache_mib: KV cache of each model process, mebibytes; None leaves it to the services.
@@ -50,6 +51,7 @@ class ClusterConfig:
     num_draft_replicas: int = 1
     cores: CoreAssignment = field(default_factory=CoreAssignment)
     listen: str | None = None
+    http_listen: str | None = None
     redis_url: str | None = None
     num_draft_tokens: int | None = None
     kv_cache_mib: int | None = None
@@ -150,6 +152,7 @@ def _orchestrator_command(
 ) -> Command:
     flags = {
         "--listen": address,
+        "--http-listen": config.http_listen,
         "--target-addresses": ",".join(target.address for target in targets),
         "--draft-addresses": ",".join(draft.address for draft in drafts) or None,
         "--model": str(config.target.directory),

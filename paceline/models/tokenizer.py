@@ -103,15 +103,18 @@ class Tokenizer:
         return prefix + self.encode(text, parse_special=parse_special)
 
     def encode_chat(
-        self, messages: Sequence[ChatMessage], *, add_generation_prompt: bool = True
+        self, messages: Sequence[ChatMessage], *, tools_json: str = "", add_generation_prompt: bool = True
     ) -> list[int]:
         """Return the ids of a chat; what the messages say stays text, whatever it spells.
 
+        `tools_json` are tools that the model may call, as the OpenAI API has them; empty means none.
         `add_generation_prompt` ends the ids where the assistant's answer starts. Raises ChatTemplateError,
-        InvalidRequestError (no messages) or InvalidTextError.
+        InvalidRequestError (no messages, or tools that cannot be told to the model) or InvalidTextError.
         """
         return self._encode_segments(
-            self._chat_template.render(messages, add_generation_prompt=add_generation_prompt)
+            self._chat_template.render(
+                messages, tools_json=tools_json, add_generation_prompt=add_generation_prompt
+            )
         )
 
     def decode(self, token_ids: Iterable[int], *, keep_special: bool = False) -> str:
@@ -126,6 +129,11 @@ class Tokenizer:
     def text_of(self, token_id: int) -> str:
         """Return one token for display: control tokens by name, parts of a character as U+FFFD."""
         return self._bytes_with_control(token_id).decode("utf-8", errors="replace")
+
+    def control_id(self, text: str) -> int | None:
+        """Return the control token that is spelled so; None where there is none."""
+        token_id = self._engine.token_to_id(text)
+        return token_id if token_id in self.control_ids else None
 
     def bytes_of(self, token_id: int) -> bytes:
         """Return the bytes that an id adds to a text: none for control tokens and padding."""

@@ -1,21 +1,11 @@
 """Log-probabilities of chosen ids, from the model's own logits before any processing."""
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
 from paceline.sampling.candidates import Candidates
+from paceline.sampling.token_logprobs import TokenLogprobs
 from paceline.sampling.truncation import most_likely
-
-
-class TokenLogprobs(NamedTuple):
-    """How likely the model itself found a chosen id, and its most likely alternatives."""
-
-    token_id: int
-    logprob: float
-    top_ids: tuple[int, ...]  # [num_logprobs], the most likely first, the lowest id of equals
-    top_logprobs: tuple[float, ...]  # [num_logprobs]
 
 
 def token_logprobs(logits: npt.NDArray[np.float32], token_id: int, num_alternatives: int) -> TokenLogprobs:

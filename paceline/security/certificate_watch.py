@@ -2,9 +2,7 @@
 
 import os
 import threading
-from typing import NamedTuple
-
-import structlog
+from typing import Any, NamedTuple
 
 from paceline.errors import ConfigError
 from paceline.security.certificate_reading import read_certificates
@@ -12,8 +10,6 @@ from paceline.security.certificates import CertificateFiles, Certificates, Role
 
 # Files that are replaced one by one just now do not fit each other yet.
 _MAX_ATTEMPTS = 5
-
-_log = structlog.get_logger()
 
 
 class _Stamp(NamedTuple):
@@ -52,11 +48,11 @@ class CertificateWatch:
     def _take_changes(self) -> None:
         self._stamps, found = self._look()
         if isinstance(found, ConfigError):
-            _log.warning("certificates_not_renewed", role=self._role.value, message=found.message)
+            _log().warning("certificates_not_renewed", role=self._role.value, message=found.message)
         elif found != self._newest:
             self._newest = found
             expires_at = None if found.own is None else found.own.expires_at.isoformat()
-            _log.info("certificates_renewed", role=self._role.value, expires_at=expires_at)
+            _log().info("certificates_renewed", role=self._role.value, expires_at=expires_at)
 
     def _look(self) -> tuple[tuple[_Stamp | None, ...], Certificates | ConfigError]:
         """Return what the files hold or why it cannot be used, and the stamps that they had before they were read."""
@@ -71,6 +67,13 @@ class CertificateWatch:
 
     def _stamps_now(self) -> tuple[_Stamp | None, ...]:
         return tuple(_stamp(str(path)) for path in self._files.paths)
+
+
+def _log() -> Any:
+    # Only here: a client must not wait for it, nor need it as long as its certificates stay.
+    import structlog  # noqa: PLC0415
+
+    return structlog.get_logger()
 
 
 def _stamp(path: str) -> _Stamp | None:

@@ -25,7 +25,8 @@ ACTIVATION_GROUP_DESCRIPTION = (
 )
 
 
-def _split(value: Any) -> Any:
+def split_parts(value: Any) -> Any:
+    """Return the parts of a text with commas between them; anything else as it is."""
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -43,10 +44,10 @@ def _check_address(address: str) -> str:
 # HOST:PORT, or unix:PATH; port 0 lets the system choose.
 Address = Annotated[str, AfterValidator(_check_address)]
 # On the command line and in the environment: parts with commas between them.
-Addresses = Annotated[tuple[Address, ...], NoDecode, BeforeValidator(_split)]
-Cores = Annotated[tuple[Annotated[int, Field(ge=0)], ...], NoDecode, BeforeValidator(_split)]
+Addresses = Annotated[tuple[Address, ...], NoDecode, BeforeValidator(split_parts)]
+Cores = Annotated[tuple[Annotated[int, Field(ge=0)], ...], NoDecode, BeforeValidator(split_parts)]
 PeerNames = Annotated[
-    tuple[Annotated[str, AfterValidator(checked_pattern)], ...], NoDecode, BeforeValidator(_split)
+    tuple[Annotated[str, AfterValidator(checked_pattern)], ...], NoDecode, BeforeValidator(split_parts)
 ]
 TlsClients = Literal["require", "accept"]
 

@@ -3,8 +3,8 @@
 import json
 
 from paceline.errors import InvalidRequestError
-from paceline.sampling.logprobs import TokenLogprobs
 from paceline.sampling.parameters import SamplingParameters, Structure, StructureKind, Verification
+from paceline.sampling.token_logprobs import TokenLogprobs
 from paceline.v1 import round_pb2, sampling_pb2
 
 _VERIFICATIONS: "dict[Verification | None, sampling_pb2.Verification.ValueType]" = {

@@ -1,11 +1,12 @@
-"""Errors as gRPC statuses: the one table, and both directions of the wire.
+"""Errors as gRPC statuses: the one table, and how a service answers with them.
 
 A status carries a google.rpc.ErrorInfo with the reason, the domain "paceline" and the error's facts, so that
-a caller decides by `reason` and never by text. docs/errors.md says what to do about each.
+a caller decides by `reason` and never by text. docs/errors.md says what to do about each. What a client reads out of
+it is in `paceline.serving.failed_call`.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, NoReturn, cast
+from typing import NamedTuple, NoReturn
 
 import grpc
 import grpc.aio
@@ -16,8 +17,8 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from paceline.errors import PacelineError
+from paceline.serving.failed_call import DOMAIN, ErrorReason, error_reason
 
-DOMAIN = "paceline"
 INTERNAL_REASON = "INTERNAL"
 INTERNAL_MESSAGE = "the service failed; its log has the cause"
 # The fact of an error that says when a repeat may succeed, in seconds.
@@ -60,19 +61,16 @@ STATUS_OF_REASON: Mapping[str, grpc.StatusCode] = {
 
 _log = structlog.get_logger()
 
+__all__ = [
+    "INTERNAL_REASON", "RETRY_AFTER", "STATUS_OF_REASON", "ErrorReason", "ErrorReport", "abort", "abort_in_thread",
+    "error_reason", "report_of", "status_of",
+]  # fmt: skip
+
 
 class ErrorReport(NamedTuple):
     """What a caller learns of an error."""
 
     code: grpc.StatusCode
-    reason: str
-    message: str
-    metadata: dict[str, str]
-
-
-class ErrorReason(NamedTuple):
-    """What a client reads out of a failed call."""
-
     reason: str
     message: str
     metadata: dict[str, str]
@@ -111,22 +109,6 @@ def abort_in_thread(context: grpc.ServicerContext, error: BaseException) -> NoRe
     raise AssertionError("abort returned")
 
 
-def error_reason(error: grpc.RpcError) -> ErrorReason:
-    """Return the reason of a failed call.
-
-    A status without our ErrorInfo comes from gRPC itself: RESOURCE_EXHAUSTED is then its limit on the bytes
-    of a message, and any other code is its own reason, for example UNAVAILABLE where nobody listens.
-    """
-    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError), error
-    info = _error_info(error)
-    message = error.details() or ""
-    if info is not None:
-        return ErrorReason(info.reason, message, dict(info.metadata))
-    code = error.code()
-    reason = "MESSAGE_TOO_LARGE" if code is grpc.StatusCode.RESOURCE_EXHAUSTED else code.name
-    return ErrorReason(reason, message, {})
-
-
 def _details(report: ErrorReport) -> tuple[tuple[str, str | bytes], ...]:
     return tuple(rpc_status.to_status(_status_message(report)).trailing_metadata or ())
 
@@ -152,15 +134,3 @@ def _packed(message: Message) -> AnyMessage:
     packed = AnyMessage()
     packed.Pack(message)
     return packed
-
-
-def _error_info(error: grpc.Call | grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
-    try:
-        status = rpc_status.from_call(cast("grpc.Call", error))
-    except ValueError:  # the details contradict the status: not written by us
-        return None
-    info = error_details_pb2.ErrorInfo()
-    for detail in status.details if status is not None else ():
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            return info
-    return None

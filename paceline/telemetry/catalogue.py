@@ -171,6 +171,32 @@ PLACE_WAIT_DURATION = MetricInfo(
     _WAIT_SECONDS,
 )
 
+# Of the orchestrator: its HTTP gateway.
+
+HTTP_DURATION = MetricInfo(
+    "http.server.request.duration",
+    _HISTOGRAM,
+    "s",
+    "Time from the head of an HTTP request until the end of its answer; 499 is the status of clients that have gone.",
+    ("http.request.method", "http.route", "http.response.status_code"),
+    _REQUEST_SECONDS,
+)
+HTTP_ACTIVE_REQUESTS = MetricInfo(
+    "http.server.active_requests", _GAUGE, "{request}", "HTTP requests that are being answered."
+)
+HTTP_CONNECTIONS = MetricInfo(
+    "paceline.http.connections", _GAUGE, "{connection}", "Open connections of HTTP clients."
+)
+HTTP_DROPPED_CONNECTIONS = MetricInfo(
+    "paceline.http.dropped_connections",
+    _COUNTER,
+    "{connection}",
+    "Connections of HTTP clients that were cut: they sent their request (SLOW_SENDER) or read its answer "
+    "(SLOW_READER) too slowly, or there were too many (TOO_MANY).",
+    ("reason",),
+    known=("SLOW_READER", "SLOW_SENDER", "TOO_MANY"),
+)
+
 # Of the orchestrator: rounds.
 
 ROUND_DURATION = MetricInfo(

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from paceline.errors import ConfigError
 from paceline.telemetry.catalogue import Kind
 from paceline.telemetry.metrics import HistogramPoint, Metrics, Point, Reading
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 Families = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
@@ -30,10 +32,8 @@ class MetricsCollector(Collector):
 def serving(metrics: Metrics, address: str) -> Iterator[int]:
     """Serve /metrics at HOST:PORT for as long as the block runs; yields the port. Raises ConfigError."""
     host, _, port = address.rpartition(":")
-    registry = CollectorRegistry()
-    registry.register(MetricsCollector(metrics))
     try:
-        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+        server, thread = start_http_server(int(port), host.strip("[]"), _registry(metrics))
     except OSError as error:
         raise ConfigError(
             f"--metrics-listen {address}: the address cannot be listened on: {error.strerror}",
@@ -45,6 +45,17 @@ def serving(metrics: Metrics, address: str) -> Iterator[int]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def metrics_page(metrics: Metrics) -> bytes:
+    """Return what `serving` would serve now."""
+    return generate_latest(_registry(metrics))
+
+
+def _registry(metrics: Metrics) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(MetricsCollector(metrics))
+    return registry
 
 
 def _family(reading: Reading) -> Families:

@@ -318,6 +318,7 @@ class GenerateRequest(_message.Message):
     NUM_CHOICES_FIELD_NUMBER: _builtins.int
     ECHO_FIELD_NUMBER: _builtins.int
     CONTINUATION_FIELD_NUMBER: _builtins.int
+    PREDICTION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model wanted; unset means whatever is served."""
     prompt: _builtins.str
@@ -333,6 +334,12 @@ class GenerateRequest(_message.Message):
     echo: _builtins.bool
     """Send the prompt back first, as one chunk of tokens of origin PROMPT, with their log-probabilities if
     `sampling.num_logprobs` is set.
+    """
+    prediction: _builtins.str
+    """What much of the output is likely to repeat, for example the file that is to be edited: where the latest tokens are
+    found in it, what follows them there is proposed to the target, which costs no draft. At most as long as a prompt;
+    empty means none. It never changes the text, unless `sampling.verification` is REJECTION, where any draft does. A
+    session that goes on with an input has no prediction but that of the request.
     """
     @_builtins.property
     def chat(self) -> Global___ChatInput:
@@ -373,10 +380,11 @@ class GenerateRequest(_message.Message):
         num_choices: _builtins.int | None = ...,
         echo: _builtins.bool = ...,
         continuation: Global___Continuation | None = ...,
+        prediction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "continuation", b"continuation", "input", b"input", "max_tokens", b"max_tokens", "num_choices", b"num_choices", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "continuation", b"continuation", "echo", b"echo", "ignore_eos", b"ignore_eos", "input", b"input", "max_tokens", b"max_tokens", "model", b"model", "num_choices", b"num_choices", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_num_choices", b"_num_choices", "chat", b"chat", "continuation", b"continuation", "echo", b"echo", "ignore_eos", b"ignore_eos", "input", b"input", "max_tokens", b"max_tokens", "model", b"model", "num_choices", b"num_choices", "prediction", b"prediction", "prompt", b"prompt", "sampling", b"sampling", "speculation", b"speculation", "stop", b"stop", "token_ids", b"token_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
@@ -463,6 +471,12 @@ class ChatInput(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGES_FIELD_NUMBER: _builtins.int
+    TOOLS_JSON_FIELD_NUMBER: _builtins.int
+    tools_json: _builtins.str
+    """Tools that the model may call: a JSON list of definitions as the OpenAI API has them, for example
+    [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]. Empty means none. They are
+    written by the model's own chat template; INVALID_REQUEST where that knows no tools.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatMessage]:
         """At least one message, the oldest first."""
@@ -471,10 +485,11 @@ class ChatInput(_message.Message):
         self,
         *,
         messages: _abc.Iterable[Global___ChatMessage] | None = ...,
+        tools_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "tools_json", b"tools_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -488,19 +503,33 @@ class ChatMessage(_message.Message):
 
     ROLE_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_JSON_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     role: _builtins.str
-    """"system", "user" or "assistant", or another role that the model's template knows."""
+    """"system", "user" or "assistant", or another role that the model's template knows; "tool" is what a tool answered."""
     content: _builtins.str
-    """The text of the message."""
+    """The text of the message; may be empty, as it mostly is where the assistant called tools."""
+    tool_calls_json: _builtins.str
+    """Calls that the assistant made: a JSON list as in the OpenAI API, whose `arguments` are JSON in a string or an object,
+    for example [{"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]. Empty means none.
+    """
+    tool_call_id: _builtins.str
+    """Which call a message of role "tool" answers; empty means that it does not say."""
+    name: _builtins.str
+    """Whose message it is: of role "tool", the tool's name. Empty means that it does not say."""
     def __init__(
         self,
         *,
         role: _builtins.str = ...,
         content: _builtins.str = ...,
+        tool_calls_json: _builtins.str = ...,
+        tool_call_id: _builtins.str = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "name", b"name", "role", b"role", "tool_call_id", b"tool_call_id", "tool_calls_json", b"tool_calls_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -781,6 +810,9 @@ class TokenChunk(_message.Message):
     ROUND_FIELD_NUMBER: _builtins.int
     NUM_ACCEPTED_FIELD_NUMBER: _builtins.int
     ROLLBACK_TOKEN_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
+    NUM_DRAFT_TOKENS_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Absolute position of the first token, the prompt counted."""
     text: _builtins.str
@@ -795,9 +827,21 @@ class TokenChunk(_message.Message):
     """Names the committed point after the last of these tokens: what `Continuation` takes. Opaque, signed, at most 256
     bytes; whoever has it can go on with the session.
     """
+    num_draft_tokens: _builtins.int
+    """Draft tokens of those rounds that the target judged."""
+    epoch: _builtins.int
+    """Epoch of the session when they were committed; it is higher than that of the chunk before where another target
+    process, or another orchestrator, has taken the session over. 0 from an orchestrator that does not tell.
+    """
     @_builtins.property
     def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___GeneratedToken]:
         """The tokens, in order, at least one."""
+
+    @_builtins.property
+    def timing(self) -> Global___ChunkTiming:
+        """Where the time of the rounds since the chunk before went; those of all chunks add up to what the summary says. Unset
+        for chunks that no round brought: an echoed prompt, and what is sent again.
+        """
 
     def __init__(
         self,
@@ -808,14 +852,55 @@ class TokenChunk(_message.Message):
         round: _builtins.int = ...,
         num_accepted: _builtins.int = ...,
         rollback_token: _builtins.str = ...,
+        timing: Global___ChunkTiming | None = ...,
+        num_draft_tokens: _builtins.int = ...,
+        epoch: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_accepted", b"num_accepted", "position", b"position", "rollback_token", b"rollback_token", "round", b"round", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "num_accepted", b"num_accepted", "num_draft_tokens", b"num_draft_tokens", "position", b"position", "rollback_token", b"rollback_token", "round", b"round", "text", b"text", "timing", b"timing", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TokenChunk: _TypeAlias = TokenChunk  # noqa: Y015
+
+@_typing.final
+class ChunkTiming(_message.Message):
+    """Where the time of the rounds of one chunk went, each part as in `GenerationTiming`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAFT_SECONDS_FIELD_NUMBER: _builtins.int
+    NETWORK_SECONDS_FIELD_NUMBER: _builtins.int
+    QUEUE_SECONDS_FIELD_NUMBER: _builtins.int
+    VERIFY_SECONDS_FIELD_NUMBER: _builtins.int
+    COMMIT_SECONDS_FIELD_NUMBER: _builtins.int
+    draft_seconds: _builtins.float
+    """Seconds that draft replicas computed while a round waited for them."""
+    network_seconds: _builtins.float
+    """Seconds between here and the replicas: serialisation, sockets and scheduling on both sides."""
+    queue_seconds: _builtins.float
+    """Seconds that rounds waited in queues of replicas."""
+    verify_seconds: _builtins.float
+    """Seconds that the target computed."""
+    commit_seconds: _builtins.float
+    """Seconds that rounds waited for Redis."""
+    def __init__(
+        self,
+        *,
+        draft_seconds: _builtins.float = ...,
+        network_seconds: _builtins.float = ...,
+        queue_seconds: _builtins.float = ...,
+        verify_seconds: _builtins.float = ...,
+        commit_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_seconds", b"commit_seconds", "draft_seconds", b"draft_seconds", "network_seconds", b"network_seconds", "queue_seconds", b"queue_seconds", "verify_seconds", b"verify_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChunkTiming: _TypeAlias = ChunkTiming  # noqa: Y015
 
 @_typing.final
 class GeneratedToken(_message.Message):
@@ -1134,6 +1219,8 @@ class SpeculationSummary(_message.Message):
     CHOICE_FIELD_NUMBER: _builtins.int
     NUM_PROPOSALS_BY_AHEAD_OUTCOME_FIELD_NUMBER: _builtins.int
     NUM_DROPPED_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_ACCEPTED_PREDICTION_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_REJECTED_PREDICTION_TOKENS_FIELD_NUMBER: _builtins.int
     num_rounds: _builtins.int
     """Rounds in all."""
     num_draft_tokens: _builtins.int
@@ -1144,6 +1231,10 @@ class SpeculationSummary(_message.Message):
     """Draft tokens that were there before they were asked for."""
     num_dropped_tokens: _builtins.int
     """Tokens that were drafted ahead and dropped."""
+    num_accepted_prediction_tokens: _builtins.int
+    """Draft tokens out of `GenerateRequest.prediction` that the target accepted; `num_accepted_tokens` counts them too."""
+    num_rejected_prediction_tokens: _builtins.int
+    """Those that it did not accept. Tokens of the prediction that were never proposed are in neither count."""
     @_builtins.property
     def num_drafted_per_position(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Rounds in which the draft proposed a token at each place of the round, shape [longest round's draft tokens]."""
@@ -1158,7 +1249,7 @@ class SpeculationSummary(_message.Message):
 
     @_builtins.property
     def num_rounds_by_drafter(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Rounds by where their draft tokens came from: "model", "prompt_lookup" or "none"."""
+        """Rounds by where their draft tokens came from: "model", "prompt_lookup", "prediction" or "none"."""
 
     @_builtins.property
     def num_rounds_per_draft_length(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -1189,10 +1280,12 @@ class SpeculationSummary(_message.Message):
         choice: Global___DraftLengthChoice | None = ...,
         num_proposals_by_ahead_outcome: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         num_dropped_tokens: _builtins.int = ...,
+        num_accepted_prediction_tokens: _builtins.int = ...,
+        num_rejected_prediction_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "num_accepted_per_position", b"num_accepted_per_position", "num_accepted_tokens", b"num_accepted_tokens", "num_ahead_tokens", b"num_ahead_tokens", "num_degraded_rounds", b"num_degraded_rounds", "num_draft_tokens", b"num_draft_tokens", "num_drafted_per_position", b"num_drafted_per_position", "num_dropped_tokens", b"num_dropped_tokens", "num_proposals_by_ahead_outcome", b"num_proposals_by_ahead_outcome", "num_rounds", b"num_rounds", "num_rounds_by_drafter", b"num_rounds_by_drafter", "num_rounds_per_draft_length", b"num_rounds_per_draft_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "num_accepted_per_position", b"num_accepted_per_position", "num_accepted_prediction_tokens", b"num_accepted_prediction_tokens", "num_accepted_tokens", b"num_accepted_tokens", "num_ahead_tokens", b"num_ahead_tokens", "num_degraded_rounds", b"num_degraded_rounds", "num_draft_tokens", b"num_draft_tokens", "num_drafted_per_position", b"num_drafted_per_position", "num_dropped_tokens", b"num_dropped_tokens", "num_proposals_by_ahead_outcome", b"num_proposals_by_ahead_outcome", "num_rejected_prediction_tokens", b"num_rejected_prediction_tokens", "num_rounds", b"num_rounds", "num_rounds_by_drafter", b"num_rounds_by_drafter", "num_rounds_per_draft_length", b"num_rounds_per_draft_length"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

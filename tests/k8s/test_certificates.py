@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from k8s.manifests import Manifest
+from orchestrator.api_keys import ApiKeys
 from orchestrator.authentication import Authentication
 from orchestrator.config import OrchestratorConfig
 from orchestrator.program import pools
@@ -156,7 +157,7 @@ async def test_an_orchestrator_answers_those_who_know_its_authority_and_have_a_k
     config, name = pods.config("orchestrator"), "paceline-orchestrator.paceline.svc"
     assert config.tenants_file is not None
     refusals = OrchestratorWatch(Telemetry(Metrics()), 60.0).refusals
-    guard = Authentication(TenantsFile.load(config.tenants_file), refusals)
+    guard = Authentication(ApiKeys(TenantsFile.load(config.tenants_file)), refusals)
     authority = pods.manager.issue(ORCHESTRATOR)
     async with serving(config, guard) as server:
         nameless = pods.caller(authority, name, shows_it=False)

@@ -193,10 +193,7 @@ class TestProbesAndPorts:
     def test_container_ports_are_those_that_the_program_listens_at(self, program: str) -> None:
         container = serving_container(program, written(BASE)).spec
         env, prefix = env_file(program), f"PACELINE_{program.upper()}_"
-        assert {one["name"]: one["containerPort"] for one in container["ports"]} == {
-            "grpc": port_of(env[f"{prefix}LISTEN"]),
-            "metrics": port_of(env[f"{prefix}METRICS_LISTEN"]),
-        }
+        assert {one["name"]: one["containerPort"] for one in container["ports"]} == listening(env, prefix)
 
     @pytest.mark.parametrize("program", CONFIGS)
     def test_a_service_leads_to_the_pods_and_their_port(self, program: str) -> None:
@@ -204,8 +201,10 @@ class TestProbesAndPorts:
         template = pod_template(named(written(BASE), f"Deployment/paceline-{program}"))
         assert template is not None
         assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
-        port = port_of(env_file(program)[f"PACELINE_{program.upper()}_LISTEN"])
-        assert [(one["port"], one["targetPort"]) for one in service["spec"]["ports"]] == [(port, "grpc")]
+        called = listening(env_file(program), f"PACELINE_{program.upper()}_")
+        del called["metrics"]  # Prometheus asks each pod
+        assert {one["targetPort"]: one["port"] for one in service["spec"]["ports"]} == called
+        assert all(one["name"] == one["targetPort"] for one in service["spec"]["ports"])
 
     @pytest.mark.parametrize("pool", ["target", "draft"])
     def test_orchestrators_follow_the_headless_service_of_a_pool(self, pool: str) -> None:
@@ -322,8 +321,7 @@ class TestSecrets:
         port = port_of(variables[f"{prefix}HEALTH_LISTEN"])
         assert [container[probe]["grpc"]["port"] for probe in PROBES] == [port] * len(PROBES)
         assert {one["name"]: one["containerPort"] for one in container["ports"]} == {
-            "grpc": port_of(variables[f"{prefix}LISTEN"]),
-            "metrics": port_of(variables[f"{prefix}METRICS_LISTEN"]),
+            **listening(variables, prefix),
             "health": port,
         }
 
@@ -397,8 +395,10 @@ class TestSecrets:
 
     def test_a_service_says_that_it_speaks_tls_where_it_does(self) -> None:
         for overlay in OVERLAYS:
-            (port,) = named(built(overlay), "Service/paceline-orchestrator")["spec"]["ports"]
-            assert port["appProtocol"] == ("https" if overlay in SECURED else "kubernetes.io/h2c")
+            ports = named(built(overlay), "Service/paceline-orchestrator")["spec"]["ports"]
+            plain = ["kubernetes.io/h2c", "http"]
+            spoken = ["https"] * 2 if overlay in SECURED else plain
+            assert [port["appProtocol"] for port in ports] == spoken
 
     @pytest.mark.parametrize("program", CONFIGS)
     def test_a_cluster_on_a_desk_stays_plain(self, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,6 +540,14 @@ class TestMetrics:
 
     def test_the_rules_are_those_of_the_monitoring_folder(self) -> None:
         assert prometheus_rules.PATH.read_text(encoding="utf-8") == prometheus_rules.text()
+
+
+def listening(variables: Mapping[str, str], prefix: str) -> dict[str, int]:
+    """The ports of a program by name, as its settings have them; HTTP is the orchestrator's alone."""
+    names = {"grpc": "LISTEN", "http": "HTTP_LISTEN", "metrics": "METRICS_LISTEN"}
+    return {
+        port: port_of(variables[prefix + name]) for port, name in names.items() if prefix + name in variables
+    }
 
 
 def exposed_series() -> Iterator[tuple[str, set[str]]]:

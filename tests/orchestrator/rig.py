@@ -11,6 +11,7 @@ import pytest
 from orchestrator.closings import Closings
 from orchestrator.config import OrchestratorConfig
 from orchestrator.generation import Surroundings
+from orchestrator.orchestration import Orchestration
 from orchestrator.pool import DraftPool, TargetPool
 from orchestrator.program import (
     guards_of,
@@ -58,6 +59,7 @@ class Rig:
     targets: list[ScriptedReplica]
     drafts: list[ScriptedReplica]
     surroundings: Surroundings
+    orchestration: Orchestration
 
     async def stored(self, session_id: str) -> SessionRecord:
         record = await self.store.load(session_id)
@@ -118,7 +120,18 @@ async def orchestrating(
         await until(lambda: len(draft_pool.descriptions) + draft_pool.num_refused >= len(drafts))
         await until(lambda: len(target_pool.descriptions) + target_pool.num_refused >= len(targets))
         pools_here = (target_pool, draft_pool)
-        yield Rig(client, address, store, server, draining, *pools_here, targets, drafts, surroundings)
+        yield Rig(
+            client,
+            address,
+            store,
+            server,
+            draining,
+            *pools_here,
+            targets,
+            drafts,
+            surroundings,
+            servicer.orchestration,
+        )
 
 
 def config_for(

@@ -205,7 +205,9 @@ async def test_without_a_tenants_file_everybody_may_call_everything(redis):
 
 @pytest.mark.parametrize(("address", "num_warnings"), [("127.0.0.1:7000", 0), ("0.0.0.0:7000", 1)])
 def test_an_orchestrator_that_is_open_to_a_network_warns_once(address, num_warnings):
-    surroundings: Any = SimpleNamespace(tenants=None, config=SimpleNamespace(listen=address))
+    surroundings: Any = SimpleNamespace(
+        tenants=None, config=SimpleNamespace(listen=address, http_listen=None)
+    )
     with capture_logs() as lines:
         assert guards_of(surroundings) == []
     assert [line["event"] for line in lines] == ["open_to_everybody"] * num_warnings

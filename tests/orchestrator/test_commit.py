@@ -158,6 +158,27 @@ async def test_redis_gone_for_good_ends_a_generation_with_a_reason_and_nothing_u
         assert caught.value.call_reason == "SESSION_STORE_UNAVAILABLE"
 
 
+async def test_a_client_does_not_wait_until_a_redis_that_is_gone_knows_of_its_end(redis):
+    paused = target()
+    seen = []
+
+    async def fault(session_id: str, round_number: int) -> None:
+        if round_number == 6:
+            os.kill(redis.process.pid, signal.SIGSTOP)
+
+    paused.replica.fault = fault
+    settings = {"redis_timeout_seconds": 0.2, "redis_retries": 0, "redis_patience_seconds": 0.2}
+    async with orchestrating(redis.url, [paused, draft()], **settings) as rig:
+        try:
+            caught = await failure_of(rig.client.generate(ids_request(PROMPT, 60)), seen)
+        finally:
+            os.kill(redis.process.pid, signal.SIGCONT)
+        assert caught.call_reason == "SESSION_STORE_UNAVAILABLE"
+        await until(lambda: not paused.replica.caches)
+        # Whatever was sent to it has come by now: its end is not among it.
+        assert (await rig.stored(seen[0].session_id)).status is SessionStatus.RUNNING
+
+
 async def test_a_session_that_another_owner_takes_is_given_up(redis):
     robbed = target()
 

@@ -18,6 +18,7 @@ from paceline.client.generation import (
 )
 from paceline.models.chat_message import ChatMessage
 from paceline.serving.status import error_reason
+from paceline.serving.version import ServiceVersion
 from paceline.v1 import orchestrator_service_pb2 as messages
 from paceline.v1 import sampling_pb2
 from paceline.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
@@ -180,6 +181,7 @@ async def test_more_sessions_than_there_are_places_are_refused_until_one_ends(re
 
 async def test_the_pools_and_limits_are_described(redis):
     replicas = [target(0), target(1), draft()]
+    replicas[0].replica.version = ServiceVersion.here().to_message()
     async with (
         orchestrating(redis.url, replicas, max_sessions=7) as rig,
         grpc.aio.insecure_channel(rig.address) as channel,
@@ -191,6 +193,8 @@ async def test_the_pools_and_limits_are_described(redis):
     assert answer.draft.vocabulary_sha256 == answer.target.vocabulary_sha256
     assert {one.replica_id for one in answer.target_replicas} == {"target-0", "target-1"}
     assert [one.incarnation for one in answer.draft_replicas] == [rig.drafts[0].incarnation]
+    # The other one tells none, as older releases do.
+    assert {one.version.contract for one in answer.target_replicas} == {ServiceVersion.here().contract, 0}
     limits = answer.limits
     assert (limits.max_prompt_tokens, limits.max_tokens, limits.max_sessions) == (4095, 4096, 7)
 

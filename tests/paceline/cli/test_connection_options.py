@@ -137,7 +137,7 @@ def test_options_that_cannot_be_used_are_explained(options: dict[str, Any], word
         connection_settings(**options)
 
 
-@pytest.mark.parametrize("module", ["generate", "sessions", "top", "log_level"])
+@pytest.mark.parametrize("module", ["chat", "generate", "sessions", "top", "log_level"])
 def test_every_command_that_connects_has_the_options(module: str) -> None:
     command = typer.main.get_command(import_module(f"paceline.cli.{module}").app)
     commands = command.commands.values() if isinstance(command, typer.core.TyperGroup) else [command]

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 
 from paceline.errors import PacelineError
+from paceline.security.certificates import CertificateFiles
 from paceline.serving.status import abort
 from paceline.v1 import model_pb2
 from paceline.v1 import orchestrator_service_pb2 as pb
@@ -59,7 +60,8 @@ def quicksort_events() -> list[pb.GenerateResponse]:
 class FakeOrchestrator(pb_grpc.OrchestratorServiceServicer):
     """Answers every call with the same events, or with an error; `is_endless` leaves the last one out.
 
-    `is_leaving` ends it with gRPC's own word for a call that came while the server was being stopped. `cancelled` is set when a call has ended.
+    `is_leaving` ends it with gRPC's own word for a call that came while the server was being stopped. `cancelled` is
+    set when a call has ended.
     """
 
     events: Sequence[pb.GenerateResponse] = field(default_factory=quicksort_events)
@@ -92,13 +94,22 @@ class FakeOrchestrator(pb_grpc.OrchestratorServiceServicer):
 
 
 @asynccontextmanager
-async def serving(fake: FakeOrchestrator) -> AsyncIterator[str]:
-    """Serve it on a free port and yield its address."""
+async def serving(fake: FakeOrchestrator, files: CertificateFiles | None = None) -> AsyncIterator[str]:
+    """Serve it on a free port, with mutual TLS where there are certificates, and yield its address."""
     server = grpc.aio.server()
     pb_grpc.add_OrchestratorServiceServicer_to_server(fake, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if files is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", _credentials(files))
     await server.start()
     try:
         yield f"127.0.0.1:{port}"
     finally:
         await server.stop(None)
+
+
+def _credentials(files: CertificateFiles) -> grpc.ServerCredentials:
+    assert files.own is not None
+    pair = (files.own.key.read_bytes(), files.own.certificate.read_bytes())
+    return grpc.ssl_server_credentials([pair], files.ca.read_bytes(), require_client_auth=True)

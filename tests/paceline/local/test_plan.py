@@ -51,3 +51,11 @@ def test_the_orchestrator_listens_where_it_is_told() -> None:
     config = ClusterConfig(TARGET, DRAFT, listen="127.0.0.1:7000")
     assert num_ports(config) == 2
     assert plan_cluster(config, range(9000, 9002), "redis://there").orchestrator.address == "127.0.0.1:7000"
+
+
+def test_http_is_served_where_it_is_told_and_else_not_at_all() -> None:
+    for address in (None, "127.0.0.1:8000"):
+        plan = plan_cluster(
+            ClusterConfig(TARGET, DRAFT, http_listen=address), range(9000, 9003), "redis://there"
+        )
+        assert flags(plan.orchestrator.command).get("--http-listen") == address

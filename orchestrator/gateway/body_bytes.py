@@ -1,0 +1,33 @@
+"""The body of a request, bounded in bytes and in time."""
+
+import asyncio
+
+from starlette.requests import Request
+
+from orchestrator.gateway.http_errors import HttpError, MessageTooLargeError
+
+_JSON = "application/json"
+
+
+async def json_bytes(request: Request, max_bytes: int, patience_seconds: float) -> bytes:
+    """Return the body of a request that says that it has JSON.
+
+    A page of another site can have a browser send anything that is not JSON without asking. Raises HttpError, or
+    MessageTooLargeError before more was read than may be.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _JSON:
+        raise HttpError("UNSUPPORTED_MEDIA_TYPE", f"send the body as {_JSON}, and say so in Content-Type")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > max_bytes:
+        raise MessageTooLargeError(max_bytes)
+    content = bytearray()
+    try:
+        async with asyncio.timeout(patience_seconds):
+            async for part in request.stream():
+                content += part
+                if len(content) > max_bytes:
+                    raise MessageTooLargeError(max_bytes)
+    except TimeoutError:
+        raise HttpError("TOO_SLOW", f"the body did not come within {patience_seconds:g} s") from None
+    return bytes(content)
