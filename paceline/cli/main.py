@@ -17,6 +17,7 @@ class PacelineCommands(DeferredGroup):
         "demo": "See it work: real models, with and without speculation, the same text.",
         "up": "Run a cluster on this machine until Ctrl-C.",
         "generate": "Generate text, streamed as it comes.",
+        "chat": "Talk with the model, turn by turn.",
         "sessions": "List, show and cancel sessions.",
         "top": "Watch both pools, the rounds and the sessions.",
         "log-level": "Show or set the log level of a running process.",
