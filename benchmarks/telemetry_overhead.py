@@ -3,7 +3,8 @@
     python -m benchmarks.telemetry_overhead --pair reference --sessions 4
     python -m benchmarks.telemetry_overhead --pair tiny --sessions 16 --trace-ratio 1
 
-Both clusters run on the same cores; while one generates, the other has nothing to do. The one that tells all sends
+Both clusters run on the same cores; while one generates, the other has nothing to do. Runs are short and many, because
+a machine that others use changes its speed within seconds, and both of a pair should meet the same one. The one that tells all sends
 traces and metrics to a receiver on this machine, which throws them away, and serves Prometheus metrics that are scraped
 once a second. The receiver's and the scraper's own CPU time counts against telemetry. Counters that nobody asks for are
 kept in both: what they cost is printed apart, as microseconds a round.
@@ -177,6 +178,14 @@ def microseconds_a_round() -> float:
     return 1e6 * best / _NUM_TIMED_ROUNDS
 
 
+def interval_of_median(values: Sequence[float]) -> tuple[float, float]:
+    """Return the values between which the median lies in 95 of 100 cases, whatever its distribution is."""
+    ordered, half_width = sorted(values), 0.98 * len(values) ** 0.5
+    middle = (len(values) - 1) / 2
+    lowest, highest = max(0, round(middle - half_width)), min(len(values) - 1, round(middle + half_width))
+    return ordered[lowest], ordered[highest]
+
+
 def main() -> None:
     if sys.argv[1:] == [_SERVE]:
         return serve_receiver()
@@ -186,9 +195,9 @@ def main() -> None:
     parser.add_argument("--pair", default="reference")
     parser.add_argument("--cores", default=None)
     parser.add_argument("--sessions", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=16)
     parser.add_argument("--num-draft-tokens", type=int, default=3, help="fixed: adaptive lengths vary more")
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--trace-ratio", type=float, default=0.05)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -198,6 +207,7 @@ def main() -> None:
     found = asyncio.run(measure(config, options))
     ratios = [on / off for on, off in zip(found["on"], found["off"], strict=True)]
     quartiles = statistics.quantiles(ratios, n=4)
+    lowest, highest = interval_of_median(ratios)
     if options.json:
         print(json.dumps({"tokens_per_second": found, "ratios": ratios, "versions": versions()}))
         return None
@@ -212,7 +222,8 @@ def main() -> None:
             f"{name:>4}: median {statistics.median(rates):.1f} tok/s ({min(rates):.1f} to {max(rates):.1f})"
         )
     print(
-        f"on / off: median {statistics.median(ratios):.3f}, quartiles {quartiles[0]:.3f} to {quartiles[2]:.3f}, "
+        f"on / off: median {statistics.median(ratios):.3f} (95 % confidence {lowest:.3f} to {highest:.3f}), "
+        f"quartiles {quartiles[0]:.3f} to {quartiles[2]:.3f}, "
         f"{options.repeats} pairs; trace ratio {options.trace_ratio}"
     )
     print(f"counting a round: {microseconds_a_round():.1f} us")
