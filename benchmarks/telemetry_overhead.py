@@ -4,10 +4,10 @@
     python -m benchmarks.telemetry_overhead --pair tiny --sessions 16 --trace-ratio 1
 
 Both clusters run on the same cores; while one generates, the other has nothing to do. Runs are short and many, because
-a machine that others use changes its speed within seconds, and both of a pair should meet the same one. The one that tells all sends
-traces and metrics to a receiver on this machine, which throws them away, and serves Prometheus metrics that are scraped
-once a second. The receiver's and the scraper's own CPU time counts against telemetry. Counters that nobody asks for are
-kept in both: what they cost is printed apart, as microseconds a round.
+a machine that others use changes its speed within seconds, and both of a pair should meet the same one. The one that
+tells all sends traces and metrics to a receiver on this machine, which throws them away, and serves Prometheus metrics
+that are scraped once a second. The receiver's and the scraper's own CPU time counts against telemetry. Counters that
+nobody asks for are kept in both: what they cost is printed apart, as microseconds a round.
 """
 
 import argparse
