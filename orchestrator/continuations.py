@@ -208,6 +208,8 @@ def _resumed(request: messages.GenerateRequest, point: _Point, target: model_pb2
                 field=field.name,
             )
     token, record = point.token, point.record
+    if token.position < record.num_prompt_ids:  # the session has gone on to another turn
+        raise StaleRollbackTokenError(token.session_id, token.position)
     start = replace(
         point.start(record.ids, token.position),
         taken=point.taken(len(record.ids)),

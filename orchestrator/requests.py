@@ -177,13 +177,19 @@ class RequestReader:
         return tuple(ids)
 
     async def _chat_ids(self, chat: messages.ChatInput, max_prompt_tokens: int) -> list[int]:
+        if len(chat.messages) > max_prompt_tokens:  # each comes to a token at least
+            raise _too_long("prompt", f"{len(chat.messages)} messages", max_prompt_tokens)
         turns = [
             ChatMessage(one.role, one.content, one.tool_calls_json, one.tool_call_id, one.name)
             for one in chat.messages
         ]
         if not turns:
             raise EmptyPromptError
-        texts = [text for turn in turns for text in (turn.content, turn.tool_calls_json)]
+        texts = [
+            text
+            for turn in turns
+            for text in (turn.role, turn.content, turn.tool_calls_json, turn.tool_call_id, turn.name)
+        ]
         self._check_num_bytes("prompt", (chat.tools_json, *texts), max_prompt_tokens)
         return await asyncio.to_thread(self._tokenizer.encode_chat, turns, tools_json=chat.tools_json)
 

@@ -92,8 +92,10 @@ class UsageSum:
 
     def add(self, prompt: int, summary: messages.GenerationSummary) -> None:
         """Add a choice of a prompt."""
-        # The first choice computes the prompt, the others find it: what counts is what was there before the request.
-        self._prompts.setdefault(prompt, summary.usage)
+        # One choice computes the prompt, the others find it: what counts is what was there before the request.
+        known = self._prompts.get(prompt)
+        if known is None or summary.usage.num_cached_prompt_tokens < known.num_cached_prompt_tokens:
+            self._prompts[prompt] = summary.usage
         self._num_completion_tokens += summary.usage.num_completion_tokens
         self._num_accepted += summary.speculation.num_accepted_prediction_tokens
         self._num_rejected += summary.speculation.num_rejected_prediction_tokens

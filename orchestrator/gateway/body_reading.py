@@ -16,6 +16,8 @@ B = TypeVar("B", bound=GenerationBody)
 # What pydantic puts into the place of an error where a field may have several types.
 _TYPE_NAMES = frozenset({"bool", "constrained-int", "constrained-str", "dict", "float", "int", "str"})
 _MAX_NAME = 64
+# Lists and objects in a body. Each costs microseconds in which nobody else is served; a text has few of their signs.
+_MAX_OPENINGS = 1 << 17
 
 
 class ReadBody(NamedTuple, Generic[B]):
@@ -26,7 +28,9 @@ class ReadBody(NamedTuple, Generic[B]):
 
 
 def read_body(content: bytes, kind: type[B], endpoint: Endpoint) -> ReadBody[B]:
-    """Read a body; raises InvalidRequestError with the parameter."""
+    """Read a body; raises InvalidRequestError, with the parameter if it is about one."""
+    if content.count(b"{") + content.count(b"[") > _MAX_OPENINGS:
+        raise InvalidRequestError(f"the body has more than {_MAX_OPENINGS} lists and objects; send fewer")
     try:
         body = kind.model_validate_json(content)
     except ValidationError as error:
@@ -44,6 +48,8 @@ def extra_of(body: GenerationBody) -> dict[str, object]:
 
 def _warning(name: str, value: object, endpoint: Endpoint) -> str | None:
     """Return what to tell of a parameter that is not supported; raises InvalidRequestError where it is refused."""
+    if value is None:
+        return None
     parameter = known(endpoint).get(name)
     if parameter is None:
         shown = name[:_MAX_NAME]

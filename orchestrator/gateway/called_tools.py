@@ -28,6 +28,11 @@ class CalledTools:
         """Whether there was a call."""
         return self._num_calls > 0
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether text was taken that has not come out yet."""
+        return self._parser is not None and self._parser.is_holding
+
     def push(self, text: str) -> Piece:
         """Take the next piece."""
         return Piece(text) if self._parser is None else self._piece(self._parser.push(text))

@@ -38,7 +38,10 @@ class ChatAnswer:
                 chunk = response.chunk
                 part = chunk_part(chunk, includes_tokens=self._settings.includes_tokens)
                 logprobs = self._logprobs(chunk.tokens)
-                delta = _delta(self._texts[index].push(chunk.text))
+                text = self._texts[index]
+                delta = _delta(text.push(chunk.text))
+                if text.is_holding:  # who went on from here would never get what is held back
+                    part.pop("rollback_token", None)
                 yield self._chunk(index, delta, part, logprobs=logprobs)
             case _:
                 self._usage.add(event.prompt, response.summary)
@@ -104,6 +107,8 @@ class ChatAnswer:
         if not self._settings.includes_logprobs:
             return None
         shown = [token for token in self._token_texts.shown(tokens) if token.HasField("logprob")]
+        if not shown:  # a session that goes on may have none
+            return None
         return {"content": [self._token_texts.chat_row(token) for token in shown], "refusal": None}
 
 

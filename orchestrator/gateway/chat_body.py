@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchestrator.gateway.extension import Uint32
+from orchestrator.gateway.extension import Items, Uint32
 from orchestrator.gateway.generation_body import GenerationBody, JsonSchema, Lenient, Text
 
 
@@ -31,7 +31,7 @@ class ChatBodyMessage(Lenient):
     ]
     content: Text | None = None
     name: str | None = None
-    tool_calls: list[MessageToolCall] | None = None
+    tool_calls: Items[MessageToolCall] | None = None
     tool_call_id: str | None = None
 
 
@@ -67,10 +67,10 @@ class NamedTool(Lenient):
 class ChatBody(GenerationBody):
     """A conversation to answer."""
 
-    messages: list[ChatBodyMessage] | None = None
+    messages: Items[ChatBodyMessage] | None = None
     max_completion_tokens: Uint32 | None = None
     logprobs: bool | None = None
     top_logprobs: Uint32 | None = None
-    tools: list[Tool] | None = None
+    tools: Items[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None

@@ -1,6 +1,7 @@
 """A body of `POST /v1/chat/completions` to the request that the core serves."""
 
 import json
+from collections.abc import Sequence
 
 from orchestrator.gateway.chat_body import ChatBody, ChatBodyMessage
 from orchestrator.gateway.generation_body import text_of
@@ -23,6 +24,7 @@ def chat_request(
     if not body.messages and body.continuation is None:
         raise invalid("messages", "messages is missing; send at least one")
     if body.messages:
+        _check_number(body.messages, limits)
         request.chat.messages.extend(map(_message, body.messages))
         request.chat.tools_json = plan.tools_json if plan is not None else ""
     if plan is not None:
@@ -35,6 +37,15 @@ def chat_request(
     elif body.messages:
         request.max_tokens = limits.max_tokens
     return request
+
+
+def _check_number(sent: Sequence[ChatBodyMessage], limits: messages.GenerationLimits) -> None:
+    """Refuse what cannot fit before any work is done for it: each message comes to a token at least."""
+    if len(sent) > limits.max_prompt_tokens:
+        raise invalid(
+            "messages",
+            f"messages has {len(sent)} entries and at most {limits.max_prompt_tokens} tokens fit; shorten it",
+        )
 
 
 def _num_logprobs(body: ChatBody) -> int | None:

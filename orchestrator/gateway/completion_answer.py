@@ -90,13 +90,14 @@ class CompletionAnswer:
         if not self._settings.includes_logprobs:
             return None
         shown = self._token_texts.shown(tokens)
-        texts = [self._token_texts.text_of(token.id) for token in shown]
         offsets: list[int] = []
-        for text in texts:
+        for token in shown:
             offsets.append(self._offsets[index])
-            self._offsets[index] += len(text)
+            self._offsets[index] += len(token.text)
+        if not any(token.HasField("logprob") for token in shown):  # a session that goes on may have none
+            return None
         return {
-            "tokens": texts,
+            "tokens": [self._token_texts.text_of(token.id) for token in shown],
             "token_logprobs": [_logprob(token) for token in shown],
             "top_logprobs": [self._alternatives(token) for token in shown],
             "text_offset": offsets,

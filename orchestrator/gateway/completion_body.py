@@ -2,11 +2,11 @@
 
 from typing import TypeAlias
 
-from orchestrator.gateway.extension import Uint32
+from orchestrator.gateway.extension import Items, Uint32
 from orchestrator.gateway.generation_body import GenerationBody
 
 # A text, ids, several texts, or several prompts of ids.
-PromptField: TypeAlias = str | list[Uint32] | list[str] | list[list[Uint32]]
+PromptField: TypeAlias = str | Items[Uint32] | Items[str] | Items[Items[Uint32]]
 Prompt: TypeAlias = str | list[int]
 
 

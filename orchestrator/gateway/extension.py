@@ -1,12 +1,15 @@
 """The object `paceline` in a request: what OpenAI's API has no words for."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_UINT32 = 2**32 - 1
 
 Uint32 = Annotated[int, Field(ge=0, le=MAX_UINT32)]
+Item = TypeVar("Item")
+# The first error is enough: a body that is as large as may be could have millions.
+Items = Annotated[list[Item], Field(fail_fast=True)]
 
 
 class Strict(BaseModel):

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from orchestrator.gateway.answer import Answer, AnswerSettings
 from orchestrator.gateway.answering import StreamedAnswer, WholeAnswer
-from orchestrator.gateway.body_bytes import json_bytes
+from orchestrator.gateway.body_bytes import BodyRoom, json_bytes
 from orchestrator.gateway.body_reading import read_body
 from orchestrator.gateway.chat_answer import ChatAnswer
 from orchestrator.gateway.chat_body import ChatBody
@@ -30,6 +30,8 @@ from paceline.v1 import orchestrator_service_pb2 as messages
 
 WARNINGS_HEADER = "x-paceline-warnings"
 _ID_BYTES = 15
+# Bodies of the longest kind that are read side by side; many more of the usual ones.
+_BODIES_AT_ONCE = 16
 
 
 class Core(Protocol):
@@ -71,6 +73,7 @@ class Generating:
         self._token_texts = TokenTexts(tokenizer)
         self._tokenizer = tokenizer
         self._max_body_bytes = max_body_bytes
+        self._room = BodyRoom(_BODIES_AT_ONCE * max_body_bytes)
         self._patience_seconds = patience_seconds
         self._keep_alive_seconds = keep_alive_seconds
 
@@ -80,7 +83,7 @@ class Generating:
         model = self._model(body, tenant)
         plan = tool_plan(body, self._tokenizer)
         wish = chat_request(body, model.limits, plan)
-        settings = _settings("chatcmpl", body, model, warnings, includes_logprobs=bool(body.logprobs))
+        settings = _settings("chatcmpl", body, model, warnings, wants_logprobs=bool(body.logprobs))
         answer = ChatAnswer(settings, self._token_texts, plan)
         return self._answering(request, tenant, body, answer, [wish], warnings)
 
@@ -89,12 +92,12 @@ class Generating:
         body, warnings = read_body(await self._content(request), CompletionBody, Endpoint.COMPLETIONS)
         model = self._model(body, tenant)
         wishes = completion_requests(body, model.limits)
-        settings = _settings("cmpl", body, model, warnings, includes_logprobs=body.logprobs is not None)
+        settings = _settings("cmpl", body, model, warnings, wants_logprobs=body.logprobs is not None)
         answer = CompletionAnswer(settings, self._token_texts)
         return self._answering(request, tenant, body, answer, wishes, warnings)
 
     async def _content(self, request: Request) -> bytes:
-        return await json_bytes(request, self._max_body_bytes, self._patience_seconds)
+        return await json_bytes(request, self._max_body_bytes, self._patience_seconds, self._room)
 
     def _model(self, body: GenerationBody, tenant: Tenant) -> messages.OrchestratorServiceGetModelResponse:
         model = self._core.model(tenant)
@@ -125,7 +128,7 @@ def _settings(
     model: messages.OrchestratorServiceGetModelResponse,
     warnings: tuple[str, ...],
     *,
-    includes_logprobs: bool,
+    wants_logprobs: bool,
 ) -> AnswerSettings:
     return AnswerSettings(
         f"{prefix}-{secrets.token_urlsafe(_ID_BYTES)}",
@@ -135,6 +138,7 @@ def _settings(
         num_choices=body.n or 1,
         includes_usage=body.includes_usage,
         includes_tokens=body.includes_tokens,
-        includes_logprobs=includes_logprobs,
+        # A session that goes on may have been told to report them.
+        includes_logprobs=wants_logprobs or body.continuation is not None,
         warnings=warnings,
     )

@@ -4,11 +4,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.gateway.extension import MAX_UINT32, ContinuationFields, PacelineFields, Uint32
+from orchestrator.gateway.extension import MAX_UINT32, ContinuationFields, Items, PacelineFields, Uint32
 from paceline.sampling.parameters import MAX_SEED
 
-# What may be said of a session that is resumed; it has everything else.
-FIELDS_OF_A_RESUME = frozenset({"model", "stream", "stream_options", "paceline"})
+# What may be said of a session that is resumed; it has everything else. How calls are told apart is not of the session.
+FIELDS_OF_A_RESUME = frozenset(
+    {"model", "stream", "stream_options", "paceline", "tools", "tool_choice", "parallel_tool_calls"}
+)
 
 JsonSchema: TypeAlias = dict[str, Any] | bool
 _TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
@@ -29,7 +31,7 @@ class TextPart(Lenient):
     text: str
 
 
-Text: TypeAlias = str | list[TextPart]
+Text: TypeAlias = str | Items[TextPart]
 
 
 def text_of(text: Text) -> str:
@@ -67,7 +69,7 @@ class StructuredOutputs(Lenient):
     json_: Annotated[JsonSchema | str | None, Field(alias="json")] = None
     json_object: bool | None = None
     regex: str | None = None
-    choice: list[str] | None = None
+    choice: Items[str] | None = None
     grammar: str | None = None
 
 
@@ -98,10 +100,10 @@ class GenerationBody(BaseModel):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     repetition_penalty: float | None = None
-    logit_bias: dict[_TokenIdText, float] | None = None
+    logit_bias: Annotated[dict[_TokenIdText, float], Field(fail_fast=True)] | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
-    stop: str | list[str] | None = None
-    stop_token_ids: list[Uint32] | None = None
+    stop: str | Items[str] | None = None
+    stop_token_ids: Items[Uint32] | None = None
     include_stop_str_in_output: bool | None = None
     ignore_eos: bool | None = None
     min_tokens: Uint32 | None = None
@@ -109,7 +111,7 @@ class GenerationBody(BaseModel):
     structured_outputs: StructuredOutputs | None = None
     guided_json: JsonSchema | str | None = None
     guided_regex: str | None = None
-    guided_choice: list[str] | None = None
+    guided_choice: Items[str] | None = None
     guided_grammar: str | None = None
     prediction: Prediction | None = None
     paceline: PacelineFields | None = None

@@ -53,6 +53,7 @@ HTTP_REASONS: Mapping[str, ErrorKind] = {
     "METHOD_NOT_ALLOWED": ErrorKind(405, _INVALID),
     "NO_SUCH_PAGE": ErrorKind(404, "not_found_error"),
     "TOO_MANY_CONNECTIONS": _OVERLOADED,
+    "TOO_MUCH_AT_ONCE": _OVERLOADED,
     "TOO_SLOW": ErrorKind(408, _INVALID),
     "UNSUPPORTED_MEDIA_TYPE": ErrorKind(415, _INVALID),
 }
@@ -81,6 +82,8 @@ _PARAMETER_OF_FIELD = {
     "stop.texts": "stop",
 }
 _PARAMETER_OF_REASON = {"UNKNOWN_MODEL": "model"}
+# A repeat over the same connection would be refused too.
+_CONNECTION_REASONS = frozenset({"DRAINING", "TOO_MANY_CONNECTIONS"})
 
 
 class HttpError(PacelineError):
@@ -132,6 +135,8 @@ class ErrorAnswer:
         headers: dict[str, str] = {}
         if self.retry_seconds is not None:
             headers["retry-after"] = str(self.retry_seconds)
+        if self.reason in _CONNECTION_REASONS:
+            headers["connection"] = "close"
         if self.kind.status == 401:
             headers["www-authenticate"] = "Bearer"
         return headers

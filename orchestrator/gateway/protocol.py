@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from orchestrator.gateway.connection import ConnectionFacts, names_in
+from orchestrator.gateway.guard import MAX_HEADER_BYTES
 
 # A client that reads more slowly has so much here, and what the kernel keeps (SEND_BUFFER_BYTES), and no more.
 _WRITE_BUFFER_BYTES = 32 << 10
@@ -91,6 +92,12 @@ class GatewayProtocol(H11Protocol):
             self._wait_for_sender()
         else:
             self._stop_waiting_for_sender()
+        if self.conn.their_state is h11.DONE and (ahead := self.conn.trailing_data[0]):
+            # uvicorn would read no further until it has answered, and so not see the client go.
+            if len(ahead) > MAX_HEADER_BYTES:
+                self._drop("TOO_MANY")
+            else:
+                self.flow.resume_reading()
 
     def pause_writing(self) -> None:
         """Begin to wait for a reader that is behind."""

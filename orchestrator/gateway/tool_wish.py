@@ -9,6 +9,8 @@ from orchestrator.gateway.http_errors import invalid
 from paceline.models.tokenizer import Tokenizer
 from paceline.models.tool_format import ToolFormat, tool_format_of
 from paceline.models.tool_structure import structure_for
+from paceline.sampling.parameters import StructureKind
+from paceline.sampling.structure_grammar import MAX_STRUCTURE_BYTES
 from paceline.v1 import sampling_pb2
 
 # As structures of kind json_schema are read (paceline.sampling.structure_grammar), which a grammar has to say itself.
@@ -75,13 +77,23 @@ def tool_plan(body: ChatBody, tokenizer: Tokenizer) -> ToolPlan | None:
 def call_structure(plan: ToolPlan, answer_schema: object | None) -> sampling_pb2.Structure | None:
     """Return what the text must match: calls where it must call, else calls or an answer of the schema."""
     if plan.must_call:
-        return sampling_pb2.Structure(grammar=plan.calls)
+        return _grammar(plan.calls)
     if answer_schema is None:
         return None
     assert plan.calls.startswith(_START), plan.calls
     calls = "calls: " + plan.calls.removeprefix(_START)
     answer = f"answer: %json {_json_rule(answer_schema)}"
-    return sampling_pb2.Structure(grammar="\n".join(("start: calls | answer", calls, answer)))
+    return _grammar("\n".join(("start: calls | answer", calls, answer)))
+
+
+def _grammar(grammar: str) -> sampling_pb2.Structure:
+    if len(grammar.encode()) > MAX_STRUCTURE_BYTES[StructureKind.GRAMMAR]:
+        raise invalid(
+            "tools",
+            "tools have schemas that are too large to hold the answer to; send fewer, or leave tool_choice and "
+            "response_format out",
+        )
+    return sampling_pb2.Structure(grammar=grammar)
 
 
 def schema_of(structure: sampling_pb2.Structure | None) -> object | None:

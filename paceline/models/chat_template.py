@@ -47,9 +47,9 @@ class ChatTemplate:
         if not messages:
             raise InvalidRequestError("a chat needs at least one message", field="messages")
         shield = _Shield(self._control_pattern)
-        turns = [shield.cover(self._turn(message)) for message in messages]
-        tools = shield.cover(self._tools(tools_json))
         try:
+            turns = [shield.cover(self._turn(message)) for message in messages]
+            tools = shield.cover(self._tools(tools_json))
             prompt = self._template.render(
                 messages=turns,
                 tools=tools or None,

@@ -63,6 +63,11 @@ class ToolCallParser:
         self._content: list[str] = []
         self._calls: list[ToolCall] = []
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether there is text that may still become a call."""
+        return bool(self._held)
+
     def push(self, text: str) -> ParsedText:
         """Take the next piece."""
         self._held += text
@@ -212,7 +217,9 @@ def _call_of(entry: object, arguments_key: str, *, needs_arguments: bool) -> Too
         arguments = _parsed(arguments)
     if not (isinstance(name, str) and name and isinstance(arguments, dict)):
         return None
-    return ToolCall(name, json.dumps(arguments, ensure_ascii=False, allow_nan=False))
+    written = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    (name + written).encode()  # half a character is a ValueError: no call then
+    return ToolCall(name, written)
 
 
 def _parsed(text: str) -> object:

@@ -90,6 +90,15 @@ class TestResume:
                 assert resumed.summary.recovery.num_replayed_tokens == 40 - num_sent
                 assert {token.origin for token in resumed.tokens} <= {TokenOrigin.REPLAYED}
 
+    async def test_a_point_before_a_later_turn_is_refused(self, redis):
+        async with orchestrating(redis.url, [target(), draft()]) as rig:
+            events = await all_events(rig, ids_request(PROMPT, 10))
+            early, last = chunks_of(events)[0], chunks_of(events)[-1]
+            turn = going_on(last.rollback_token, REWIND, PromptIds((1, 2, 3)), max_tokens=5)
+            await rig.client.complete(turn)
+            error = await failure_of(rig.client.generate(going_on(early.rollback_token, RESUME)), [])
+            assert (error.code, error.call_reason) == ("FAILED_PRECONDITION", "STALE_ROLLBACK_TOKEN")
+
     async def test_a_stream_that_broke_goes_on_at_another_orchestrator(self, redis):
         targets, drafts = [target(0), target(1)], [draft()]
         async with AsyncExitStack() as stack:

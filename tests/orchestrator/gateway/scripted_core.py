@@ -1,6 +1,7 @@
 """A core that writes what a test wants, a piece a round, for what replicas of random bytes cannot show."""
 
 import asyncio
+import codecs
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from orchestrator.tenant import Tenant
@@ -85,7 +86,9 @@ def _chunk(text: str, number: int) -> messages.GenerateResponse:
     response.chunk.text = text
     response.chunk.round = number
     response.chunk.rollback_token = f"token-{4 + number}"
+    decoder = codecs.getincrementaldecoder("utf-8")()
     for byte in text.encode()[:_MAX_TOKENS]:
-        token = response.chunk.tokens.add(id=byte, text=chr(byte), origin=messages.TOKEN_ORIGIN_ACCEPTED)
+        completed = decoder.decode(bytes([byte]))
+        token = response.chunk.tokens.add(id=byte, text=completed, origin=messages.TOKEN_ORIGIN_ACCEPTED)
         token.logprob = -0.5
     return response

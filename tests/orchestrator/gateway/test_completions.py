@@ -59,7 +59,7 @@ async def test_log_probabilities_say_where_each_token_is(rig):
     assert logprobs is not None
     assert logprobs.tokens == ["h", "\\xc3", "\\xa9", "l", "l", "o"]
     assert logprobs.token_logprobs == [-0.5] * 6
-    assert logprobs.text_offset == offsets == [0, 1, 5, 9, 10, 11]
+    assert logprobs.text_offset == offsets == [0, 1, 1, 2, 3, 4]
 
 
 async def test_a_request_may_not_ask_for_more_answers_than_are_served(rig):

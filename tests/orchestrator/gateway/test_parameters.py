@@ -47,6 +47,10 @@ def test_a_value_that_asks_for_what_is_done_anyway_is_accepted():
         read_body(b'{"best_of": true}', CompletionBody, Endpoint.COMPLETIONS)
 
 
+def test_null_is_leaving_out_for_names_of_other_requests_too():
+    assert read_body(b'{"suffix": null, "anything": null}', ChatBody, Endpoint.CHAT).warnings == ()
+
+
 def test_no_parameter_is_there_twice():
     for endpoint in Endpoint:
         names = [one.name for one in PARAMETERS if endpoint in one.endpoints]

@@ -24,6 +24,8 @@ CONTINUED = {"continuation": {"mode": "resume", "rollback_token": "x"}}
         ({"messages": []}, "messages"),
         ({"messages": None}, "messages"),
         ({"messages": "hello"}, "messages"),
+        ({"messages": [{"role": "u"}] * 4096}, "messages"),
+        ({"messages": [0] * 16_000}, "messages[0]"),
         ({"messages": [{"content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
         (

@@ -73,6 +73,7 @@ async def test_a_draining_gateway_ends_what_runs_and_sends_new_requests_elsewher
         await serving
     assert error_of(refused)[:3] == (503, "overloaded_error", "DRAINING")
     assert refused.headers["retry-after"] == "1"
+    assert refused.headers["connection"] == "close"  # a repeat over it would come back here
     assert (health.status_code, health.json()["reasons"]) == (503, ["DRAINING"])
     position = events[-1]["paceline"]["summary"]["usage"]["num_completion_tokens"]
     assert position == len(continuation(list(b"abc"), 40)) == 40

@@ -56,6 +56,28 @@ async def test_calls_in_the_text_are_calls_in_the_answer_whole_and_in_a_stream(r
     assert not core.requests[0].sampling.HasField("structure")
 
 
+async def test_no_point_of_a_stream_lies_behind_text_that_is_held_back(rig):
+    text = f"I will ask.{called(PARIS)}"
+    with rig.writing(ScriptedCore(*text)):
+        stream = await rig.openai.chat.completions.create(
+            model="", messages=MESSAGES, tools=[WEATHER], stream=True
+        )
+        chunks = [chunk async for chunk in stream]
+    has_point = ["rollback_token" in chunk.paceline for chunk in chunks[1 : 1 + len(text)]]
+    begins, ends = text.index("<"), len(text) - 1
+    assert all(has_point[:begins])
+    assert not any(has_point[begins:ends])
+    assert has_point[ends]
+
+
+async def test_a_call_with_half_a_character_in_it_is_a_text(rig):
+    text = called(PARIS.replace("Paris", "\\ud83d"))
+    with rig.writing(ScriptedCore(text)):
+        answer = await rig.openai.chat.completions.create(model="", messages=MESSAGES, tools=[WEATHER])
+    assert answer.choices[0].message.content == text
+    assert answer.choices[0].message.tool_calls is None
+
+
 async def test_an_answer_without_a_call_is_a_text(rig):
     with rig.writing(ScriptedCore("It is <tool", " warm.")):
         answer = await rig.openai.chat.completions.create(model="", messages=MESSAGES, tools=[WEATHER])
