@@ -32,6 +32,9 @@ export class RefusedError extends Error {
 /** The connection ended before the answer did. */
 export class BrokenStreamError extends Error {}
 
+/** What a proxy in front of the gateway says when it does not reach it: no word of the gateway's own. */
+const NO_GATEWAY = new Set([502, 504]);
+
 const PASSING_TYPES = new Set(["rate_limit_error", "overloaded_error"]);
 
 export class Api {
@@ -96,6 +99,7 @@ export class Api {
       throw new BrokenStreamError(String(error));
     }
     if (response.ok) return response;
+    if (NO_GATEWAY.has(response.status)) throw new BrokenStreamError(`HTTP ${response.status}`);
     const answer = await response.json().catch(() => ({}));
     throw new RefusedError(response.status, answer.error, retryAfter(response.headers.get("Retry-After")));
   }

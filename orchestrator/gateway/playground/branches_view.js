@@ -6,39 +6,61 @@ import { t } from "./strings.js";
 
 const PREVIEW_LENGTH = 28;
 
-/**
- * @param {HTMLElement} root
- * @param {import("./conversation.js").Conversation} conversation
- * @param {(number: number) => void} chosen
- */
-export function showBranches(root, conversation, chosen) {
-  root.hidden = conversation.branches.length < 2;
-  if (root.hidden) {
-    root.replaceChildren();
-    return;
-  }
-  const hadFocus = root.contains(document.activeElement);
-  root.replaceChildren(...conversation.branches.map((branch) => branchButton(branch, conversation.current, chosen)));
-  if (hadFocus) /** @type {HTMLElement|null} */ (root.querySelector('[aria-pressed="true"]'))?.focus();
-}
+export class BranchesView {
+  #root;
+  #chosen;
+  /** @type {Map<number, HTMLButtonElement>} by the branch's number */
+  #buttons = new Map();
 
-function branchButton(
-  /** @type {import("./conversation.js").Branch} */ branch,
-  /** @type {number} */ current,
-  /** @type {(number: number) => void} */ chosen,
-) {
-  const { number, forkedAt } = branch;
-  const title = forkedAt ? t("branchFrom", { number, turn: forkedAt.turn + 1 }) : t("branch", { number });
-  const button = element("button", {
-    type: "button",
-    className: "branch",
-    title,
-    "aria-pressed": String(number === current),
-  });
-  button.append(element("b", { textContent: String(number) }), element("span", { textContent: preview(branch) }));
-  button.setAttribute("aria-label", title);
-  button.addEventListener("click", () => chosen(number));
-  return button;
+  /**
+   * @param {HTMLElement} root
+   * @param {(number: number) => void} chosen
+   */
+  constructor(root, chosen) {
+    this.#root = root;
+    this.#chosen = chosen;
+  }
+
+  /** Buttons stay the same elements, so that neither a click nor the focus is lost while an answer comes in. */
+  show(/** @type {import("./conversation.js").Conversation} */ { branches, current }) {
+    this.#root.hidden = branches.length < 2;
+    this.#dropOthers(this.#root.hidden ? [] : branches.map((branch) => branch.number));
+    if (this.#root.hidden) return;
+    for (const branch of branches) this.#tell(this.#buttonOf(branch.number), branch, branch.number === current);
+  }
+
+  #dropOthers(/** @type {number[]} */ numbers) {
+    for (const [number, button] of this.#buttons) {
+      if (numbers.includes(number)) continue;
+      button.remove();
+      this.#buttons.delete(number);
+    }
+  }
+
+  #buttonOf(/** @type {number} */ number) {
+    const known = this.#buttons.get(number);
+    if (known) return known;
+    const button = element("button", { type: "button", className: "branch" }, element("b"), element("span"));
+    button.addEventListener("click", () => this.#chosen(number));
+    this.#root.append(button);
+    this.#buttons.set(number, button);
+    return button;
+  }
+
+  #tell(
+    /** @type {HTMLButtonElement} */ button,
+    /** @type {import("./conversation.js").Branch} */ branch,
+    /** @type {boolean} */ isCurrent,
+  ) {
+    const { number, forkedAt } = branch;
+    const title = forkedAt ? t("branchFrom", { number, turn: forkedAt.turn + 1 }) : t("branch", { number });
+    button.title = title;
+    button.setAttribute("aria-label", title);
+    button.setAttribute("aria-pressed", String(isCurrent));
+    const [name, text] = button.children;
+    name.textContent = String(number);
+    text.textContent = preview(branch);
+  }
 }
 
 /** @returns {string} how the branch goes on where it parts from its parent */

@@ -11,17 +11,16 @@ export class Composer {
   #stop = /** @type {HTMLButtonElement} */ (byId("stop"));
 
   /**
-   * @param {(prompt: string) => void} sent
+   * @param {(prompt: string) => boolean} sent returns whether it was taken; what was not stays in the box
    * @param {() => void} stopped
    */
   constructor(sent, stopped) {
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       const prompt = this.#box.value.trim();
-      if (!prompt) return;
+      if (!prompt || !sent(prompt)) return;
       this.#box.value = "";
       this.#fit();
-      sent(prompt);
     });
     this.#box.addEventListener("input", () => this.#fit());
     this.#box.addEventListener("keydown", (event) => {

@@ -34,6 +34,8 @@ export class ConversationView {
 
   show(/** @type {Conversation} */ conversation, /** @type {boolean} */ isBusy) {
     const isAtEnd = this.#scroll.scrollTop + this.#scroll.clientHeight >= this.#scroll.scrollHeight - NEAR_END;
+    const held = document.activeElement;
+    const heldPlace = [...this.#root.children].findIndex((one) => one.contains(held));
     const { turns, number } = branchOf(conversation);
     this.#root.setAttribute("aria-busy", String(isBusy));
     this.#keys = turns.map((turn) => turn.key);
@@ -44,6 +46,9 @@ export class ConversationView {
         this.#root.insertBefore(view.element, this.#root.children[place] ?? null);
       view.show(turn, forksAt(conversation, number, place), isBusy);
     });
+    // Where the button that was pressed is no longer there, its turn's answer is what comes next.
+    if (heldPlace >= 0 && !canHoldFocus(held))
+      this.viewAt(Math.min(heldPlace, turns.length - 1))?.tokens.element.focus();
     if (isAtEnd) this.toEnd();
   }
 
@@ -88,4 +93,8 @@ export class ConversationView {
       this.#views.delete(key);
     }
   }
+}
+
+function canHoldFocus(/** @type {Element|null} */ held) {
+  return held?.isConnected && held.checkVisibility() && !held.matches(":disabled");
 }

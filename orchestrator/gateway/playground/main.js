@@ -2,7 +2,7 @@
 
 import { adviceFor } from "./advice.js";
 import { Api, BrokenStreamError, RefusedError } from "./api.js";
-import { showBranches } from "./branches_view.js";
+import { BranchesView } from "./branches_view.js";
 import { Composer } from "./composer.js";
 import { Controls } from "./controls.js";
 import { branchOf } from "./conversation.js";
@@ -19,6 +19,8 @@ import { Timeline } from "./timeline.js";
 import { TokenCard } from "./token_card.js";
 
 const EXAMPLES = /** @type {const} */ (["exampleCode", "exampleProse", "exampleTable"]);
+/** @type {Partial<Record<import("./answer.js").AnswerStatus, "answerStopped"|"answerFailed">>} */
+const TEXT_OF_END = { stopped: "answerStopped", failed: "answerFailed" };
 const MODELS_RETRY_SECONDS = 3;
 
 speak(preferredLanguage());
@@ -32,6 +34,11 @@ const notice = new Notice(byId("notice"));
 const card = new TokenCard(byId("card"));
 const pools = new Pools(byId("pools-list"), api);
 const timeline = new Timeline(byId("timeline"), (round) => view.viewAt(shownTurn())?.tokens.markRound(round));
+const branches = new BranchesView(byId("branches"), (branch) => {
+  watchedTurn = null;
+  if (card.isPinned) card.close();
+  talk.switchTo(branch);
+});
 const composer = new Composer(
   (prompt) => say(prompt),
   () => talk.stop(),
@@ -39,7 +46,10 @@ const composer = new Composer(
 
 const talk = new Talk(api, () => controls.settings, {
   changed: () => redraw(),
-  ended: (answer) => announceEnd(answer),
+  ended: (answer) => {
+    if (answer.status === "stopped") notice.hide(); // that it waits is no longer so
+    announceEnd(answer);
+  },
   troubled: ({ trouble, seconds, hasText }) => {
     const text = trouble === "busy" ? "waitBusy" : hasText || trouble === "broken" ? "resuming" : "waitRefused";
     const now = { text: t("retryNow"), run: () => talk.hurry() };
@@ -85,11 +95,7 @@ function redraw() {
   requestAnimationFrame(() => {
     isDrawn = true;
     view.show(talk.conversation, talk.isBusy);
-    showBranches(byId("branches"), talk.conversation, (branch) => {
-      watchedTurn = null;
-      if (card.isPinned) card.close();
-      talk.switchTo(branch);
-    });
+    branches.show(talk.conversation);
     composer.show(talk.isBusy);
     byId("welcome").hidden = turns().length > 0;
     showRounds();
@@ -111,15 +117,23 @@ function begin(/** @type {() => void} */ generate) {
   generate();
 }
 
+/** @returns {boolean} whether it is said: not while something else is about to begin */
 function say(/** @type {string} */ prompt) {
+  if (talk.isBeginning) return false;
   begin(() => talk.send(prompt));
   requestAnimationFrame(() => requestAnimationFrame(() => view.toEnd()));
+  return true;
+}
+
+/** An example is how a conversation begins; the second of two quick clicks does not stop the answer to the first. */
+function sayFirst(/** @type {string} */ prompt) {
+  if (turns().length === 0) say(prompt);
 }
 
 function announceEnd(/** @type {import("./answer.js").Answer} */ answer) {
   const seconds = number(((answer.lastTokenAt ?? answer.askedAt) - answer.askedAt) / 1000, 1);
   const values = { tokens: answer.tokens.length, seconds };
-  byId("announcer").textContent = answer.status === "stopped" ? t("answerStopped", values) : t("answerEnded", values);
+  byId("announcer").textContent = t(TEXT_OF_END[answer.status] ?? "answerEnded", values);
 }
 
 function pointAt(/** @type {number} */ turn, /** @type {number} */ index, /** @type {HTMLElement} */ at) {
@@ -217,7 +231,7 @@ function showTexts() {
   byId("examples").replaceChildren(
     ...EXAMPLES.map((name) => {
       const button = element("button", { type: "button", className: "example", textContent: t(name) });
-      button.addEventListener("click", () => say(t(name)));
+      button.addEventListener("click", () => sayFirst(t(name)));
       return element("li", {}, button);
     }),
   );
@@ -261,7 +275,9 @@ for (const button of document.querySelectorAll(".views button")) {
   });
 }
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.isComposing && talk.isBusy) talk.stop();
+  if (event.key !== "Escape" || event.isComposing) return;
+  if (card.isPinned) card.close();
+  else if (talk.isBusy) talk.stop();
 });
 
 showTexts();

@@ -16,6 +16,11 @@
  * @property {() => void} healed it goes on
  * @property {() => void} renewed a turn had to begin a new session
  * @property {(error: unknown, again: () => void) => void} failed
+ *
+ * @typedef {object} Recourse what there is to do where a call does not succeed
+ * @property {Call|null} [renewal] the call to make where the server has lost the point that the first one names
+ * @property {Conversation|null} [undone] what is shown again where the server began nothing, so that no text is lost
+ * @property {() => Promise<void>} repeat begins once more
  */
 
 import { after, cut, ended, newAnswer, pointAt, withChosen } from "./answer.js";
@@ -42,6 +47,7 @@ export class Talk {
   #listener;
   /** @type {{branch: number, turn: number, abort: AbortController, end: Promise<void>}|null} */
   #running = null;
+  #isBeginning = false;
   #hurry = () => {};
 
   /**
@@ -59,10 +65,18 @@ export class Talk {
     return this.#running !== null;
   }
 
+  /** Something waits for the end of the answer that it stopped; until it has begun, all else is refused. */
+  get isBeginning() {
+    return this.#isBeginning;
+  }
+
   /** Stop the answer that comes in; what is there stays, and can be gone on with. */
   async stop() {
-    this.#running?.abort.abort();
-    await this.#running?.end;
+    while (this.#running) {
+      const { abort, end } = this.#running;
+      abort.abort();
+      await end;
+    }
   }
 
   /** Try again at once what waits for its next attempt. */
@@ -71,9 +85,10 @@ export class Talk {
   }
 
   async startAnew() {
-    await this.stop();
-    this.conversation = newConversation();
-    this.#listener.changed();
+    await this.#instead(() => {
+      this.conversation = newConversation();
+      this.#listener.changed();
+    });
   }
 
   switchTo(/** @type {number} */ branch) {
@@ -83,16 +98,16 @@ export class Talk {
 
   /** Say something as the next turn. */
   async send(/** @type {string} */ prompt) {
-    await this.stop();
-    await this.#takeTurn(this.#turns.length, prompt, "rewind");
+    await this.#instead(() => this.#takeTurn(this.#turns.length, prompt, "rewind"));
   }
 
   /** Say something else in the place of a turn: it and what follows is generated anew, in a new branch if it forks. */
   async edit(/** @type {number} */ turn, /** @type {string} */ prompt, /** @type {boolean} */ isFork) {
-    await this.stop();
-    const point = this.#pointBefore(turn);
-    if (isFork) this.conversation = forked(this.conversation, turn, 0);
-    await this.#takeTurn(turn, prompt, isFork ? "fork" : "rewind", point);
+    await this.#instead(async () => {
+      const point = this.#pointBefore(turn);
+      if (isFork) this.conversation = forked(this.conversation, turn, 0);
+      await this.#takeTurn(turn, prompt, isFork ? "fork" : "rewind", point);
+    });
   }
 
   /** Answer a turn once more. */
@@ -100,25 +115,14 @@ export class Talk {
     await this.edit(turn, this.#turns[turn].prompt, false);
   }
 
-  /** Go on with an answer that was stopped, broke, or came to its most tokens. */
+  /** Go on with an answer that was stopped, broke, or came to its most tokens; turns after it are gone. */
   async goOn(/** @type {number} */ turn) {
-    await this.stop();
-    const { answer } = this.#turns[turn];
-    const found = pointAt(answer, answer.tokens.length);
-    if (found === null) return;
-    // A token that was chosen and not gone on from is in no session yet.
-    if (answer.status === "finished" || found.ids.length > 0) {
-      await this.#return(turn, answer.tokens.length, null, false);
-      return;
-    }
-    const longer = { ...cut(answer, answer.tokens.length, answer.seed, performance.now()), position: answer.position };
-    await this.#answer(turn, longer, resumeCall(this.model, found.point.rollbackToken));
+    await this.#instead(() => this.#goOn(turn));
   }
 
   /** Drop what follows so many tokens of an answer, and generate anew from there. */
   async rewind(/** @type {number} */ turn, /** @type {number} */ numTokens) {
-    await this.stop();
-    await this.#return(turn, numTokens, null, false);
+    await this.#instead(() => this.#return(turn, numTokens, null, false));
   }
 
   /**
@@ -128,17 +132,36 @@ export class Talk {
    * @param {Alternative|null} alternative
    */
   async fork(turn, numTokens, alternative = null) {
-    await this.stop();
-    await this.#return(turn, numTokens, alternative, true);
+    await this.#instead(() => this.#return(turn, numTokens, alternative, true));
+  }
+
+  /**
+   * Stop the answer that comes in, and do something else. Whoever comes while another waits here is refused: two of them
+   * would generate at once, and the second would be about turns that the first one changes.
+   * @param {() => Promise<void>|void} act begins its answer before it first waits
+   */
+  async #instead(act) {
+    if (this.#isBeginning) return;
+    this.#isBeginning = true;
+    try {
+      await this.stop();
+    } finally {
+      this.#isBeginning = false;
+    }
+    await act();
   }
 
   get #turns() {
     return branchOf(this.conversation).turns;
   }
 
-  /** @returns {Point|null} the last point before a turn's message; the first turn has one behind its own message only */
+  /** @returns {Point|null} the last point before a turn's message */
   #pointBefore(/** @type {number} */ turn) {
-    return lastPoint(this.#turns.slice(0, turn)) ?? this.#turns[turn]?.answer.points[0] ?? null;
+    const before = lastPoint(this.#turns.slice(0, turn));
+    if (before) return before;
+    // The first turn has one behind its own message only; the server cuts the session off before that.
+    const own = this.#turns[turn]?.answer.points[0];
+    return own ? { ...own, position: own.position - 1 } : null;
   }
 
   /**
@@ -155,14 +178,31 @@ export class Talk {
     const mode = isKept ? this.#mode(wanted, point) : "fork"; // so that points of earlier turns stay good
     const callFor = (/** @type {Point|null} */ from) =>
       turnCall(this.model, before, prompt, { settings, seed, point: from, mode });
-    this.conversation = withTurn(
-      this.conversation,
-      turn,
-      prompt,
-      newAnswer(seed, performance.now(), settings.systemPrompt),
-    );
-    // The whole conversation is in the call: where the server has lost the session, it computes it once more.
-    await this.#answer(turn, this.#turns[turn].answer, callFor(point), point && callFor(null));
+    const undone = turn < this.#turns.length ? this.conversation : null;
+    const start = newAnswer(seed, performance.now(), settings.systemPrompt);
+    this.conversation = withTurn(this.conversation, turn, prompt, start);
+    await this.#answer(turn, start, callFor(point), {
+      // The whole conversation is in the call: where the server has lost the session, it computes it once more.
+      renewal: point && callFor(null),
+      undone,
+      repeat: () => this.#takeTurn(turn, prompt, wanted, point),
+    });
+  }
+
+  async #goOn(/** @type {number} */ turn) {
+    const { answer } = this.#turns[turn];
+    const found = pointAt(answer, answer.tokens.length);
+    if (found === null) return;
+    const { point, ids } = found;
+    // A stream goes on from its session's last point only, which is not this one where a later turn, or another branch
+    // of the session, came after it. A token that was chosen and not gone on from is in no session yet.
+    const isLast = turn === this.#turns.length - 1 && mayRewind(this.conversation, this.conversation.current, point);
+    if (!isLast || answer.status === "finished" || ids.length > 0) {
+      await this.#return(turn, answer.tokens.length, null, false);
+      return;
+    }
+    const longer = { ...cut(answer, answer.tokens.length, answer.seed, performance.now()), position: answer.position };
+    await this.#answer(turn, longer, resumeCall(this.model, point.rollbackToken), { repeat: () => this.#goOn(turn) });
   }
 
   /**
@@ -180,14 +220,17 @@ export class Talk {
     const mode = this.#mode(isFork ? "fork" : "rewind", found.point);
     const ids = alternative ? [...found.ids, alternative.id] : found.ids;
     const kept = cut(answer, numTokens, seed, performance.now());
+    const undone = isFork ? null : this.conversation;
     if (isFork) this.conversation = forked(this.conversation, turn + 1, numTokens);
     const start = alternative ? withChosen(kept, alternative) : kept;
     const position = (start.tokens.at(-1)?.position ?? found.point.position - 1) + 1;
-    await this.#answer(
-      turn,
-      { ...start, position },
-      onwardCall(this.model, ids, { settings, seed, point: found.point, mode }),
-    );
+    const call = onwardCall(this.model, ids, { settings, seed, point: found.point, mode });
+    const answerOnce = async () => {
+      // A branch that is refused is there already.
+      await this.#answer(turn, { ...start, position }, call, { undone, repeat });
+    };
+    const repeat = isFork ? answerOnce : () => this.#return(turn, numTokens, alternative, false);
+    await answerOnce();
   }
 
   /** @returns {ContinuationMode} */
@@ -201,9 +244,9 @@ export class Talk {
    * @param {number} turn
    * @param {import("./answer.js").Answer} start
    * @param {Call} call
-   * @param {Call|null} renewal what to do where the server has lost the point that the call names
+   * @param {Recourse} recourse
    */
-  async #answer(turn, start, call, renewal = null) {
+  async #answer(turn, start, call, { renewal = null, undone = null, repeat }) {
     const branch = this.conversation.current;
     const abort = new AbortController();
     const work = this.#read(branch, turn, start, call, renewal, abort.signal);
@@ -214,23 +257,21 @@ export class Talk {
       await work;
       this.#end(branch, turn, "finished");
     } catch (error) {
-      this.#end(branch, turn, abort.signal.aborted ? "stopped" : "failed");
-      if (!abort.signal.aborted) this.#listener.failed(error, () => this.#tryAgain(branch, turn, start, call, renewal));
+      const answer = this.#answerAt(branch, turn);
+      const hasBegun = answer.points !== start.points;
+      const hasMore = answer.tokens.length > start.tokens.length;
+      this.#end(branch, turn, abort.signal.aborted ? "stopped" : "failed", hasBegun ? null : undone);
+      if (abort.signal.aborted) return;
+      const again = hasMore ? () => this.#goOn(turn) : repeat;
+      this.#listener.failed(error, () => this.#tryAgain(branch, again));
     }
   }
 
-  /** Begin an answer that failed once more, or go on with it where it has some text. */
-  async #tryAgain(
-    /** @type {number} */ branch,
-    /** @type {number} */ turn,
-    /** @type {import("./answer.js").Answer} */ start,
-    /** @type {Call} */ call,
-    /** @type {Call|null} */ renewal,
-  ) {
-    await this.stop();
-    this.conversation = switched(this.conversation, branch);
-    if (this.#answerAt(branch, turn).tokens.length > start.tokens.length) await this.goOn(turn);
-    else await this.#answer(turn, start, call, renewal);
+  async #tryAgain(/** @type {number} */ branch, /** @type {() => Promise<void>} */ again) {
+    await this.#instead(async () => {
+      this.conversation = switched(this.conversation, branch);
+      await again();
+    });
   }
 
   async #read(
@@ -271,10 +312,13 @@ export class Talk {
     /** @type {number} */ branch,
     /** @type {number} */ turn,
     /** @type {import("./answer.js").AnswerStatus} */ status,
+    /** @type {Conversation|null} */ undone = null,
   ) {
     this.#running = null;
     const answer = ended(this.#answerAt(branch, turn), status);
-    this.conversation = withAnswer(this.conversation, branch, turn, answer);
+    this.conversation = undone
+      ? { ...undone, current: this.conversation.current } // the reader may have gone to another branch meanwhile
+      : withAnswer(this.conversation, branch, turn, answer);
     this.#listener.changed();
     this.#listener.ended(answer);
   }

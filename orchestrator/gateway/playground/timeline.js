@@ -36,7 +36,15 @@ export class Timeline {
   #title = element("p", { className: "readout-title" });
   #parts = element("ul", { className: "parts" });
   #readout = element("div", { className: "readout" }, this.#title, this.#parts);
-  #table = element("details", { className: "rounds-table" });
+  #summary = element("summary");
+  #tableHead = element("thead");
+  #tableRows = element("tbody");
+  #tableScroll = element(
+    "div",
+    { className: "table-scroll", tabIndex: 0 },
+    element("table", {}, this.#tableHead, this.#tableRows),
+  );
+  #table = element("details", { className: "rounds-table" }, this.#summary, this.#tableScroll);
 
   /**
    * @param {HTMLElement} root
@@ -178,12 +186,11 @@ export class Timeline {
     this.#parts.replaceChildren(...rows);
   }
 
-  /** The same as text, for those who do not see the columns; made only while it is open. */
+  /** The same as text, for those who do not see the columns; made only while it is open. Only rows are ever replaced. */
   #showTable() {
-    const summary = this.#table.querySelector("summary") ?? element("summary");
-    summary.textContent = t("tableTitle");
+    this.#summary.textContent = t("tableTitle");
     if (!this.#table.open) {
-      this.#table.replaceChildren(summary);
+      this.#tableRows.replaceChildren();
       return;
     }
     const titles = [t("round"), "K", t("accepted"), ...PARTS.map((part) => t(part))];
@@ -193,8 +200,8 @@ export class Timeline {
       const cells = [one.round, one.numDraftTokens, one.numAccepted, ...times];
       return element("tr", {}, ...cells.map((cell) => element("td", { textContent: String(cell) })));
     });
-    const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
-    this.#table.replaceChildren(summary, element("div", { className: "table-scroll", tabIndex: 0 }, table));
+    this.#tableHead.replaceChildren(head);
+    this.#tableRows.replaceChildren(...rows);
   }
 }
 

@@ -28,7 +28,7 @@ export function visible(/** @type {string} */ text) {
 }
 
 export class TokenView {
-  element = element("div", { className: "answer-text", role: "group" });
+  element = element("div", { className: "answer-text", role: "group", tabIndex: -1 });
   #listener;
   /** @type {Token[]} */
   #shown = [];

@@ -79,6 +79,7 @@ export class TurnView {
       this.#isEditing = false;
       this.#headKey = "";
       if (this.#turn) this.#showHead(this.#turn, false);
+      this.#head.querySelector("button")?.focus();
     };
     const send = (/** @type {boolean} */ isFork) => {
       close();
@@ -97,7 +98,7 @@ export class TurnView {
     box.addEventListener("keydown", (event) => {
       if (event.key === "Escape") {
         event.stopPropagation();
-        close();
+        if (!event.isComposing) close(); // an input method's Escape drops its text
       } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
         send(false);

@@ -72,6 +72,29 @@ async def test_stop_keeps_the_text_and_continue_goes_on_where_it_stopped(visit, 
     assert visit.posted[-1]["paceline"]["continuation"]["mode"] == "resume"
 
 
+async def test_a_double_click_on_an_example_sends_it_once(visit):
+    await visit.generating(visit.page.locator(".example").first.dblclick)
+    await visit.have_turns(1)
+    assert len(visit.posted) == 1
+
+
+async def test_of_two_messages_at_once_one_is_sent_and_the_other_stays_in_the_box(visit, site):
+    site.prose.hold(5)
+    await visit.begin("Hello", 5)
+    await visit.page.evaluate(
+        """() => ["one", "two"].forEach(text => {
+          document.getElementById("prompt").value = text;
+          document.getElementById("composer").requestSubmit();
+        })"""
+    )
+    await visit.have_turns(2)
+    site.prose.release()
+    await visit.end()
+    assert await visit.page.locator(".prompt-text").all_text_contents() == ["Hello", "one"]
+    assert await visit.page.input_value("#prompt") == "two"
+    assert len(visit.posted) == 2
+
+
 async def test_the_next_turn_goes_on_with_the_session(visit, site):
     num_before = await num_sessions(site)
     await visit.send("Hello")

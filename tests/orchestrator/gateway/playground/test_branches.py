@@ -1,5 +1,7 @@
 """Going back to a token: rewind, fork, another token, an edited message."""
 
+import re
+
 import pytest
 
 from tests.orchestrator.gateway.playground.browser import NUM_TOKENS
@@ -67,6 +69,7 @@ async def test_a_token_can_be_put_in_the_place_of_another(visit):
     assert await visit.text() == answer(HELLO, ("assistant", after), ("user", "And then?"))
 
 
+@pytest.mark.slow  # six answers
 async def test_turns_of_branches_do_not_disturb_each_other(visit):
     await visit.send("Hello")
     first = await visit.text()
@@ -117,3 +120,74 @@ async def test_a_session_that_the_server_has_lost_is_begun_anew(visit, site):
     await visit.send("And then?")
     assert await visit.text() == answer(HELLO, ("assistant", first), ("user", "And then?"))
     assert "sent again" in await visit.page.locator("#notice").text_content()
+
+
+@pytest.mark.parametrize("action", ["Rewind here", "Again"])
+async def test_what_is_refused_loses_no_text_and_can_be_asked_for_again(visit, action):
+    async def act():
+        if action == "Again":
+            await visit.page.locator(".turn").first.get_by_role("button", name="Again").click()
+        else:
+            await visit.token(5, turn=0).click()
+            await visit.page.locator("#card").get_by_role("button", name=action).click()
+
+    async def refuse(route):
+        error = {"message": "no key", "type": "authentication_error", "param": None, "code": "KEY_UNKNOWN"}
+        await route.fulfill(status=401, json={"error": error})
+
+    await visit.send("Hello")
+    await visit.send("And then?")
+    before = [await visit.text(0), await visit.text(1)]
+    await visit.page.route(re.compile("/completions$"), refuse, times=1)
+    await visit.generating(act)
+    again = visit.page.locator("#notice").get_by_role("button", name="Try again")
+    await again.wait_for()
+    assert [await visit.text(0), await visit.text(1)] == before
+    await visit.generating(again.click)
+    assert await visit.text() == answer(HELLO, num_tokens=NUM_TOKENS + (6 if action == "Rewind here" else 0))
+    await visit.have_turns(1)
+
+
+async def test_an_answer_that_later_turns_follow_is_gone_on_with_by_a_rewind(visit, site):
+    site.prose.hold(5)
+    await visit.begin("Hello", 8)
+    await visit.page.click("#stop")
+    await visit.end("stopped")
+    num_tokens = len(await visit.text())
+    site.prose.release()
+    await visit.send("And then?")
+    await visit.generating(visit.page.get_by_role("button", name="Continue").first.click)
+    assert await visit.text() == answer(HELLO, num_tokens=num_tokens + NUM_TOKENS)
+    assert visit.posted[-1]["paceline"]["continuation"]["mode"] == "rewind"
+    await visit.have_turns(1)
+
+
+async def test_another_first_message_leaves_a_branch_the_point_behind_the_prompt(visit):
+    await visit.send("Hello")
+    await visit.choose(0, "Fork here")
+    await visit.page.locator("#branches button").first.click()
+    await visit.page.wait_for_selector('#branches button[aria-pressed="true"]:first-child')
+    await visit.page.get_by_role("button", name="Edit").click()
+    await visit.page.locator(".turn").get_by_role("textbox").fill("Why?")
+    await visit.generating(visit.page.get_by_role("button", name="Send", exact=True).first.click)
+    assert await visit.text() == answer(("user", "Why?"))
+    await visit.page.locator("#branches button").last.click()
+    await visit.page.wait_for_selector('#branches button[aria-pressed="true"]:last-child')
+    await visit.choose(0, "instead")
+    assert visit.posted[-1]["paceline"]["continuation"]["mode"] == "fork"
+
+
+async def test_buttons_and_focus_stay_while_an_answer_comes_in(visit, site):
+    await visit.send("Hello")
+    await visit.choose(5, "Fork here")
+    await visit.page.locator(".rounds-table summary").click()
+    site.prose.hold(5)
+    await visit.begin("And then?", 6)
+    held = await visit.page.evaluate_handle(
+        "() => [...document.querySelectorAll('#branches button, #branches span, .rounds-table summary')]"
+    )
+    await visit.page.locator(".rounds-table summary").focus()
+    site.prose.release()
+    await visit.end()
+    assert await held.evaluate("all => all.length === 5 && all.every(one => one.isConnected)")
+    assert await visit.page.evaluate("() => document.activeElement.matches('.rounds-table summary')")

@@ -56,9 +56,23 @@ async def test_everything_can_be_done_with_the_keyboard(visit):
 async def test_escape_stops(visit, site):
     site.prose.hold(5)
     await visit.begin("Hello", 5)
+    await visit.token(3).click()
+    await visit.page.keyboard.press("Escape")  # what is on top first
+    assert await visit.page.locator("#card").is_hidden()
+    assert await visit.page.locator("#stop").is_visible()
     await visit.page.keyboard.press("Escape")
     await visit.end("stopped")
     assert await visit.page.locator("#send").is_visible()
+
+
+async def test_the_focus_stays_in_the_turn_whose_buttons_go(visit):
+    await visit.send("Hello")
+    turn = visit.page.locator(".turn")
+    await visit.generating(lambda: turn.get_by_role("button", name="Again").press("Enter"))
+    assert "answer-text" in await visit.page.evaluate(FOCUSED)
+    await turn.get_by_role("button", name="Edit").press("Enter")
+    await visit.page.keyboard.press("Escape")
+    assert await visit.page.evaluate("() => document.activeElement.textContent") == "Edit"
 
 
 async def test_a_phones_width_is_wide_enough(browser, site):

@@ -45,15 +45,40 @@ async def test_a_lost_target_changes_no_text_and_its_successors_tokens_show(visi
     assert "1 failover" in await visit.page.locator(".facts").text_content()
 
 
-async def test_a_full_gateway_is_waited_for_as_it_says(visit):
+@pytest.mark.parametrize("status", [502, 504])
+async def test_a_proxy_that_does_not_reach_the_gateway_is_a_lost_connection(visit, status):
+    async def refuse(route):
+        await route.fulfill(status=status, body="<html>Bad gateway</html>")
+
+    await visit.page.route("**/v1/chat/completions", refuse, times=1)
+    await visit.send("Hello")
+    assert await visit.text() == answer(HELLO)
+    assert len(visit.posted) == 2
+
+
+async def refuse_once(visit, seconds: int) -> None:
+    """Refuse the next message as a full gateway does."""
     refusal = {
         "error": {"message": "no room", "type": "rate_limit_error", "param": None, "code": "QUOTA_EXCEEDED"}
     }
 
     async def refuse(route):
-        await route.fulfill(status=429, json=refusal, headers={"Retry-After": "1"})
+        await route.fulfill(status=429, json=refusal, headers={"Retry-After": str(seconds)})
 
     await visit.page.route("**/v1/chat/completions", refuse, times=1)
+
+
+async def test_nothing_is_waited_for_once_it_is_stopped(visit):
+    await refuse_once(visit, 600)
+    await visit._say("Hello")
+    await visit.page.wait_for_selector('#notice:has-text("in 600 s")')
+    await visit.page.click("#stop")
+    await visit.end("stopped")
+    assert await visit.page.locator("#notice").is_hidden()
+
+
+async def test_a_full_gateway_is_waited_for_as_it_says(visit):
+    await refuse_once(visit, 1)
     await visit._say("Hello")
     await visit.page.wait_for_selector('#notice:has-text("in 1 s")')
     await visit.end()
@@ -69,3 +94,4 @@ async def test_a_refusal_says_in_plain_words_what_to_do(visit):
     assert "no longer fits" in told
     assert "shorten" in told
     assert await notice.get_attribute("role") == "alert"
+    assert "broken off" in await visit.page.locator("#announcer").text_content()
