@@ -10,10 +10,12 @@ request='{"chat": {"messages": [{"role": "user", "content": "Name three rivers."
 
 call() {
     set -- --protocol grpc --http2-prior-knowledge "$@"
-    if [ -n "${PACELINE_API_KEY:-}" ]; then
-        set -- --header "authorization: Bearer $PACELINE_API_KEY" --reflect-header "authorization: Bearer $PACELINE_API_KEY" "$@"
+    if [ -z "${PACELINE_API_KEY:-}" ]; then
+        buf curl "$@"
+    else
+        # The key goes through a pipe: everybody on the machine can read the arguments of a command.
+        printf 'authorization: Bearer %s\n' "$PACELINE_API_KEY" | buf curl --header @- --reflect-header '*' "$@"
     fi
-    buf curl "$@"
 }
 
 call --list-methods "http://$address"

@@ -7,11 +7,16 @@ url="${PACELINE_URL:-http://127.0.0.1:8000}"
 call() {
     path="$1"
     shift
-    if [ -n "${PACELINE_API_KEY:-}" ]; then
-        set -- --header "Authorization: Bearer $PACELINE_API_KEY" "$@"
-    fi
-    curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' "$@" "$url$path"
+    # The key goes through a pipe: everybody on the machine can read the arguments of a command.
+    key_header | curl --config - \
+        --silent --show-error --fail-with-body --header 'Content-Type: application/json' "$@" "$url$path"
     echo
+}
+
+key_header() {
+    if [ -n "${PACELINE_API_KEY:-}" ]; then
+        printf 'header = "Authorization: Bearer %s"\n' "$PACELINE_API_KEY"
+    fi
 }
 
 call /v1/models

@@ -11,6 +11,7 @@ In an environment that has the paceline package too, its own stubs, which are th
 
 import os
 import sys
+import time
 
 import grpc
 
@@ -19,6 +20,7 @@ from paceline.v1 import orchestrator_service_pb2_grpc as pb_grpc
 
 ADDRESS = os.environ.get("PACELINE_ADDRESS", "127.0.0.1:7000")
 KEY = os.environ.get("PACELINE_API_KEY")
+MAX_FAILURES = 8  # in a row; the pauses between them come to about 21 seconds
 METADATA = [("authorization", f"Bearer {KEY}")] if KEY else []
 
 
@@ -29,14 +31,19 @@ def main() -> None:
     token = ""
     with grpc.insecure_channel(ADDRESS) as channel:
         stub = pb_grpc.OrchestratorServiceStub(channel)
+        num_failures = 0  # since something came
         while True:
             try:
                 for event in stub.Generate(request, metadata=METADATA, timeout=120):
                     token = show(event) or token
+                    num_failures = 0
                 break
             except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE or not token:
+                num_failures += 1
+                is_over = not token or num_failures > MAX_FAILURES
+                if error.code() != grpc.StatusCode.UNAVAILABLE or is_over:
                     raise
+                time.sleep(min(0.1 * 2**num_failures, 5.0))
                 # It broke in the middle: with the last rollback token the rest comes, here or at another orchestrator.
                 resume = pb.Continuation(rollback_token=token, mode=pb.CONTINUATION_MODE_RESUME)
                 request = pb.GenerateRequest(continuation=resume)

@@ -2,14 +2,21 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
+from itertools import groupby
 from typing import TextIO
 
 from paceline.client.generation import GeneratedToken, TokenOrigin
 
 GREEN, RESET = "\x1b[32m", "\x1b[0m"
-# Control characters of a model's answer must not steer the terminal: they are shown as pictures (U+2400...).
-CONTROL_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}
+# Control characters of a model's answer must not steer the terminal: they are shown as pictures (U+2400...), those of
+# U+0080 to U+009F, which have none, as U+FFFD.
+CONTROL_PICTURES = {
+    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"},
+    127: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+}
 
 
 class Marking(StrEnum):
@@ -38,6 +45,11 @@ def marking_of(*, has_brackets: bool) -> Marking:
     return Marking.COLOUR if has_colour(sys.stdout) else Marking.NONE
 
 
+def printable(text: str) -> str:
+    """Return a text that can do nothing to a terminal."""
+    return text.translate(CONTROL_PICTURES)
+
+
 class TokenPainter:
     """Paints one stream of tokens."""
 
@@ -54,9 +66,12 @@ class TokenPainter:
         """Return the text of tokens that came together."""
         if self._marking is Marking.NONE:
             return self._printable("".join(token.text for token in tokens))
-        accepted = "".join(token.text for token in tokens if token.origin is TokenOrigin.ACCEPTED)
-        own = "".join(token.text for token in tokens if token.origin is not TokenOrigin.ACCEPTED)
-        return self._mark(self._printable(accepted)) + self._printable(own)
+        runs = groupby(tokens, key=lambda token: token.origin is TokenOrigin.ACCEPTED)
+        return "".join(self._paint_run(run, is_accepted=is_accepted) for is_accepted, run in runs)
+
+    def _paint_run(self, tokens: Iterable[GeneratedToken], *, is_accepted: bool) -> str:
+        text = self._printable("".join(token.text for token in tokens))
+        return self._mark(text) if is_accepted else text
 
     def _mark(self, text: str) -> str:
         if not text:
@@ -64,4 +79,4 @@ class TokenPainter:
         return f"{GREEN}{text}{RESET}" if self._marking is Marking.COLOUR else f"⟦{text}⟧"
 
     def _printable(self, text: str) -> str:
-        return text.translate(CONTROL_PICTURES) if self._is_terminal else text
+        return printable(text) if self._is_terminal else text

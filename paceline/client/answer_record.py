@@ -20,7 +20,7 @@ from paceline.client.generation import (
     RawPrompt,
     TokenChunk,
 )
-from paceline.client.options import Options, merged, request_of
+from paceline.client.options import Options, merged, request_of, without_limit
 from paceline.errors import InvalidRequestError
 from paceline.models.chat_message import ChatMessage
 
@@ -105,24 +105,22 @@ class AnswerRecord:
         mode = ContinuationMode.FORK if in_new_session else ContinuationMode.REWIND
         return self._ask(prompt, prompt, given, Continuation(self.rollback_token, mode), Kept(), Options())
 
-    def go_on(self, text: str, given: Options) -> Ask:
+    def go_on(self, text: str, given: Options, *, in_new_session: bool = False) -> Ask:
         """Return more of the same answer or, with a text, what comes behind answer and text."""
-        sent = Options()
-        if self.summary is not None and self.summary.finish_reason is FinishReason.LENGTH:
-            # Else the session stays at the limit that it has come to.
-            num_more = self.ask.options.get("max_tokens", len(self.tokens))
-            sent = Options(max_tokens=given.get("max_tokens", num_more))
-        continuation = Continuation(self.rollback_token, ContinuationMode.REWIND)
+        mode = ContinuationMode.FORK if in_new_session else ContinuationMode.REWIND
+        continuation = Continuation(self.rollback_token, mode)
         if not text:
-            kept = Kept(self.tokens, self.text, self.points)
-            return self._ask(None, self.ask.prompt, given, continuation, kept, sent)
+            kept = Kept(self.tokens, self.text, () if in_new_session else self.points)
+            # How much more is no limit of the answers behind this one.
+            sent = self._limit_of_more(given.get("max_tokens"))
+            return self._ask(None, self.ask.prompt, without_limit(given), continuation, kept, sent)
         if isinstance(self.ask.prompt, Chat):
             raise InvalidRequestError(
                 "a text goes on behind a completion; reply in a conversation", field="text"
             )
         before = self.ask.prompt
         whole = RawPrompt(before.text + self.text + text) if isinstance(before, RawPrompt) else None
-        return self._ask(RawPrompt(text), whole, given, continuation, Kept(), sent)
+        return self._ask(RawPrompt(text), whole, given, continuation, Kept(), Options())
 
     def again(self, to: int | str, given: Options, *, mode: ContinuationMode) -> Ask:
         """Return new tokens from a point on: a number of tokens of this answer that stay, or a rollback token."""
@@ -155,6 +153,21 @@ class AnswerRecord:
         request = request_of(prompt, wanted, continuation, is_whole=self.ask.is_complete)
         limit = None if request.max_tokens is None else len(kept.tokens) + request.max_tokens
         return Ask(request, whole, options, self.ask.is_complete, kept, limit)
+
+    def _limit_of_more(self, num_more: int | None) -> Options:
+        """Return the limit of what is to come: what is left of the answer's own, or once more as many tokens."""
+        if num_more is not None:
+            return Options(max_tokens=num_more)
+        limit, num_tokens = self.ask.limit, len(self.tokens)
+        if self._is_at_limit:  # else the session would stay there
+            return Options(max_tokens=self.ask.options.get("max_tokens", num_tokens))
+        return Options() if limit is None else Options(max_tokens=limit - num_tokens)
+
+    @property
+    def _is_at_limit(self) -> bool:
+        if self.summary is not None and self.summary.finish_reason is FinishReason.LENGTH:
+            return True
+        return self.ask.limit is not None and len(self.tokens) >= self.ask.limit
 
     @property
     def _chat(self) -> Chat:

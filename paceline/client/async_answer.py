@@ -53,16 +53,23 @@ class AsyncAnswer(AnswerFacts):
         ask = self._record.reply(message, options, in_new_session=in_new_session, history=history)
         return AsyncAnswerStream(self._client, ask)
 
-    async def continue_(self, text: str = "", **options: Unpack[Options]) -> "AsyncAnswer":
+    async def continue_(
+        self, text: str = "", *, in_new_session: bool = False, **options: Unpack[Options]
+    ) -> "AsyncAnswer":
         """Return more of the same answer, for example of one that `max_tokens` ended or that was stopped.
 
-        With a text, which only a completion takes, return what comes behind answer and text.
+        What was stopped gets what is left of its `max_tokens`, what has reached them as many again; given anew they
+        count what comes, and later answers do not keep them. With a text, which only a completion takes, return what
+        comes behind answer and text.
         """
-        return await self.stream_continue(text, **options).finish()
+        return await self.stream_continue(text, in_new_session=in_new_session, **options).finish()
 
-    def stream_continue(self, text: str = "", **options: Unpack[Options]) -> "AsyncAnswerStream":
+    def stream_continue(
+        self, text: str = "", *, in_new_session: bool = False, **options: Unpack[Options]
+    ) -> "AsyncAnswerStream":
         """Do the same, streamed."""
-        return AsyncAnswerStream(self._client, self._record.go_on(text, options))
+        ask = self._record.go_on(text, options, in_new_session=in_new_session)
+        return AsyncAnswerStream(self._client, ask)
 
     async def rewind(self, to: int | str = 0, **options: Unpack[Options]) -> "AsyncAnswer":
         """Return another answer that keeps the first `to` tokens of this one, or what is before a rollback token.

@@ -1,10 +1,12 @@
 """The client for asyncio."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Self, Unpack
+
+import grpc.aio
 
 from paceline.client.answer_record import Ask
 from paceline.client.async_answer import AsyncAnswer, AsyncAnswerStream
@@ -164,12 +166,8 @@ class AsyncClient:
     async def models(self, *, timeout_seconds: float | None = None) -> ServedModels:
         """Return which models are served; raises as `chat`."""
         orchestrators = await self._connected()
-        try:
-            return await orchestrators.served_models(timeout_seconds or self._timeout_seconds)
-        except CallFailedError as error:
-            if (cause := await self._cause(error)) is not None:
-                raise cause from error
-            raise
+        async with self._failures_explained():
+            return await orchestrators.served_models(self._timeout(timeout_seconds))
 
     async def generate(
         self, request: GenerationRequest, *, timeout_seconds: float | None = None
@@ -179,19 +177,10 @@ class AsyncClient:
         Closing the generator ends the generation.
         """
         orchestrators = await self._connected()
-        running = orchestrators.generate(request, timeout_seconds or self._timeout_seconds)
-        try:
-            async with aclosing(running) as events:
-                async for event in events:
-                    yield event
-        except CallFailedError as error:
-            if (cause := await self._cause(error)) is not None:
-                raise cause from error
-            raise
-        except asyncio.CancelledError as error:
-            if self._is_closed and not _is_cancelled():  # closing the channel has cancelled the call
-                raise ClientClosedError from error
-            raise
+        running = orchestrators.generate(request, self._timeout(timeout_seconds))
+        async with self._failures_explained(), aclosing(running) as events:
+            async for event in events:
+                yield event
 
     def _begin(self, prompt: Prompt, options: Options) -> AsyncAnswerStream:
         request = request_of(prompt, options)
@@ -218,6 +207,26 @@ class AsyncClient:
                 )
             )
         return self._orchestrators
+
+    def _timeout(self, seconds: float | None) -> float | None:
+        return self._timeout_seconds if seconds is None else seconds
+
+    @asynccontextmanager
+    async def _failures_explained(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except CallFailedError as error:
+            if (cause := await self._cause(error)) is not None:
+                raise cause from error
+            raise
+        except grpc.aio.UsageError as error:
+            if self._is_closed:  # the call would have begun its next attempt
+                raise ClientClosedError from error
+            raise
+        except asyncio.CancelledError as error:
+            if self._is_closed and not _is_cancelled():  # closing the channel has cancelled the call
+                raise ClientClosedError from error
+            raise
 
     async def _cause(self, error: CallFailedError) -> PacelineError | None:
         """Return what a failure comes of, where that is TLS, or that the client was closed."""

@@ -29,7 +29,7 @@ class BackgroundLoop:
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_handle)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may close an iterator at any place, here too
         self._is_closed = False
         self._thread.start()
         _living.add(self)
@@ -63,8 +63,7 @@ class BackgroundLoop:
             if pump.failure is not None:
                 raise pump.failure
         finally:
-            with contextlib.suppress(ClientClosedError):
-                self.run(pump.stop())
+            self._end_pump(pump)
 
     def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
         """Run one last coroutine, cancel what still runs, and end the thread; may be called twice."""
@@ -77,6 +76,14 @@ class BackgroundLoop:
         _living.discard(self)
         asyncio.run_coroutine_threadsafe(self._end(last), self._loop)
         self._thread.join()
+
+    def _end_pump(self, pump: "_Pump[Any]") -> None:
+        # The garbage collector closes an abandoned iterator in any thread; the loop's own cannot wait for itself.
+        if threading.current_thread() is self._thread:
+            pump.cancel()
+            return
+        with contextlib.suppress(ClientClosedError):
+            self.run(pump.stop())
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -105,15 +112,22 @@ class _Pump(Generic[T]):
         self.queue: asyncio.Queue[Any] = asyncio.Queue(_MAX_WAITING)
         self.failure: Exception | None = None
         self._task = asyncio.create_task(self._read(events))
+        # A loop does not hold its tasks: one that waits for a full queue would be collected with its iterator.
+        _reading.add(self._task)
+        self._task.add_done_callback(_reading.discard)
 
     @classmethod
     async def start(cls, events: AsyncGenerator[T]) -> "_Pump[T]":
         """Begin to read."""
         return cls(events)
 
+    def cancel(self) -> None:
+        """Have the generator end soon; only in the loop's thread."""
+        self._task.cancel()
+
     async def stop(self) -> None:
         """End the generator, wherever it is."""
-        self._task.cancel()
+        self.cancel()
         await asyncio.wait([self._task])
 
     async def _read(self, events: AsyncGenerator[T]) -> None:
@@ -133,6 +147,7 @@ def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 _END = object()
+_reading: set[asyncio.Task[None]] = set()
 _living: "weakref.WeakSet[BackgroundLoop]" = weakref.WeakSet()
 
 

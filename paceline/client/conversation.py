@@ -7,6 +7,7 @@ from paceline.client.generation import Chat, PromptIds, RawPrompt
 from paceline.errors import InvalidRequestError
 from paceline.models.chat_message import ChatMessage
 
+# A mapping has the fields of a ChatMessage.
 Message: TypeAlias = ChatMessage | Mapping[str, str]
 # A text is one message of the user.
 Messages: TypeAlias = str | Sequence[Message]
@@ -35,7 +36,13 @@ def raw_prompt_of(prompt: RawInput) -> RawPrompt | PromptIds:
 
 def _read(message: Mapping[str, str], number: int) -> ChatMessage:
     try:
-        return ChatMessage(message["role"], message["content"])
+        return ChatMessage(
+            message["role"],
+            message["content"],
+            message.get("tool_calls_json", ""),
+            message.get("tool_call_id", ""),
+            message.get("name", ""),
+        )
     except KeyError as error:
         raise InvalidRequestError(
             f"message {number} has no {error.args[0]!r}: give it a role and a content", field="chat.messages"

@@ -100,6 +100,12 @@ def merged(before: Options, given: Options) -> Options:
     return Options(**{**kept, **given})  # pyright: ignore[reportArgumentType]
 
 
+def without_limit(options: Options) -> Options:
+    """Return the options but `max_tokens`."""
+    others = {name: value for name, value in options.items() if name != "max_tokens"}
+    return Options(**others)  # pyright: ignore[reportArgumentType]
+
+
 def request_of(
     prompt: Prompt | None,
     options: Options,

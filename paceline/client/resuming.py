@@ -147,20 +147,26 @@ class ResumingOrchestrator:
                     if progress[choice].take(replace(event, choice=choice)):
                         await events.put(replace(event, choice=choice))
 
-        async with asyncio.TaskGroup() as group:
-            running = {
-                group.create_task(follow(choice))
-                for choice, one in enumerate(progress)
-                if not one.is_finished
-            }
+        # No task group: it would cancel whoever reads, and wrap failures and the end of this generator.
+        unfinished = [choice for choice, one in enumerate(progress) if not one.is_finished]
+        followers = [asyncio.create_task(follow(choice)) for choice in unfinished]
+        running = set(followers)
+        try:
             while running or not events.empty():
-                getting = asyncio.ensure_future(events.get())
-                done, _ = await asyncio.wait({getting, *running}, return_when=asyncio.FIRST_COMPLETED)
-                running -= done
-                if getting in done:
-                    yield getting.result()
-                else:
+                getting = asyncio.create_task(events.get())
+                try:
+                    done, _ = await asyncio.wait({getting, *running}, return_when=asyncio.FIRST_COMPLETED)
+                    if getting in done:
+                        yield getting.result()
+                finally:
                     getting.cancel()
+                for ended in running & done:
+                    ended.result()
+                running -= done
+        finally:
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
 
 
 @asynccontextmanager

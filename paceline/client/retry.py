@@ -17,7 +17,8 @@ class RetrySettings:
         first_pause_seconds: Pause after the first failure in a row; it doubles, with jitter.
         last_pause_seconds: The longest pause.
         give_up_seconds: Seconds without any progress after which the failure is the caller's.
-        give_up_at_first_seconds: The same before the first progress; each orchestrator is tried once in any case.
+        give_up_at_first_seconds: The same before the first progress; each orchestrator is tried once in any case, but
+            where a server says to come again later than that.
         silence_seconds: Seconds without an event after which one attempt is given up and the next orchestrator tried;
             None waits as long as the connection lives, which is asked for every 6 seconds. Prompts take time, and so
             does a line of waiting requests.
@@ -66,20 +67,19 @@ class Retry:
         self._give_up_at = time.monotonic() + settings.give_up_at_first_seconds
         self._num_untried = num_orchestrators
         self._has_progressed = False  # in this attempt
+        self._has_begun = False  # in any attempt
 
     def succeed(self) -> None:
         """Note progress."""
         if self._budget is not None and not self._has_progressed:
             self._budget.succeed()
-        self._has_progressed = True
+        self._has_progressed = self._has_begun = True
         self._pause_seconds = self._settings.first_pause_seconds
         self._give_up_at = time.monotonic() + self._settings.give_up_seconds
         self._num_untried = 0
 
     async def wait(self, error: CallFailedError) -> None:
         """Wait for the next attempt; raises the error where none is due, and DeadlineExceededError."""
-        # What broke after it had come further is gone on with, not repeated: that costs nobody anything twice.
-        is_repeat = not self._has_progressed
         self._has_progressed = False
         self._num_untried -= 1
         if not error.is_temporary:
@@ -89,9 +89,12 @@ class Retry:
             raise error
         if self._deadline.is_over_in(pause_seconds):
             raise self._deadline.exceeded(error.address, error) from error
-        if is_repeat:
+        # What broke after it had begun is gone on with, not repeated: that costs nobody anything twice.
+        if not self._has_begun:
             self._pay(error)
-        if time.monotonic() + pause_seconds > self._give_up_at and self._num_untried <= 0:
+        # Who has to wait for that long anyway waits in vain for the orchestrators that are untried too.
+        is_last = self._num_untried <= 0 or error.retry_after_seconds > 0
+        if is_last and time.monotonic() + pause_seconds > self._give_up_at:
             raise error
         jitter = random.uniform(0.5, 1.0)  # noqa: S311, spreads clients
         await asyncio.sleep(error.retry_after_seconds + jitter * self._pause_seconds)

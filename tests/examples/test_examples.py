@@ -101,6 +101,30 @@ async def test_an_example_runs_as_it_stands(rig: HttpRig, name: str) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+async def test_a_key_goes_with_each_call_and_is_no_argument(rig: HttpRig, name: str, tmp_path: Path) -> None:
+    program = tmp_path / PROGRAMS[name]
+    program.write_text('#!/bin/sh\necho "$@" >>"$0.arguments"\ncat >>"$0.input"\n')
+    program.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    ran = await run(rig, str(EXAMPLES / name), PACELINE_API_KEY="pl_key", PATH=path)
+    assert ran.exit_code == 0, ran
+    arguments, sent = (
+        (tmp_path / f"{program.name}.{kind}").read_text(encoding="utf-8") for kind in ("arguments", "input")
+    )
+    assert len(arguments.splitlines()) >= 3
+    assert "pl_key" not in arguments
+    assert sent.lower().count("authorization: bearer pl_key") == 3
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+async def test_a_shell_example_runs_with_a_key(rig: HttpRig, name: str) -> None:
+    ran = await run(rig, *command_of(name), PACELINE_API_KEY="pl_key")
+    assert ran.exit_code == 0, ran
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_plain_grpc_needs_the_generated_stubs_and_nothing_else_of_ours(
     rig: HttpRig, tmp_path: Path
 ) -> None:

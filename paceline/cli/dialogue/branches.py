@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from paceline.client.async_answer import AsyncAnswer, AsyncAnswerStream
 from paceline.client.async_client import AsyncClient
-from paceline.client.options import Options, merged
+from paceline.client.options import Options, merged, without_limit
 from paceline.errors import InvalidRequestError
 from paceline.models.chat_message import ChatMessage
 from paceline.sampling.parameters import MAX_SEED
@@ -35,11 +35,13 @@ class Branch:
         session_ids: The sessions that are its own: it may rewind them. Others it forks, because they are still the
             sessions of the branch that it comes from.
         rollback_token: Where the session of a conversation from a file stood, empty where there is none.
+        system: Its system message.
     """
 
     turns: tuple[Turn, ...] = ()
     session_ids: frozenset[str] = frozenset()
     rollback_token: str = ""
+    system: str | None = None
 
     @property
     def last(self) -> AsyncAnswer | None:
@@ -52,9 +54,8 @@ class Branches:
 
     def __init__(self, client: AsyncClient, options: Options, system: str | None) -> None:
         self.options = options
-        self.system = system
         self.number = 0
-        self.all: list[Branch] = [Branch()]
+        self.all: list[Branch] = [Branch(system=system)]
         self._client = client
 
     @property
@@ -65,7 +66,7 @@ class Branches:
     @property
     def history(self) -> list[ChatMessage]:
         """The conversation of the present branch, the system message first."""
-        system = [ChatMessage("system", self.system)] if self.system else []
+        system = [ChatMessage("system", self.now.system)] if self.now.system else []
         return [*system, *(message for turn in self.now.turns for message in turn.messages)]
 
     def ask(self, question: str) -> AsyncAnswerStream:
@@ -75,7 +76,8 @@ class Branches:
             is_new = not self._is_own(last)
             return last.stream_reply(question, in_new_session=is_new, history=self.history, **self.options)
         if self.now.rollback_token:
-            return self._client.rewind(self.now.rollback_token, self._with(question), **self.options)
+            # A fork: the session may be in use elsewhere, by the conversation that was saved.
+            return self._client.fork(self.now.rollback_token, self._with(question), **self.options)
         return self.ask_anew(question)
 
     def ask_anew(self, question: str) -> AsyncAnswerStream:
@@ -101,17 +103,16 @@ class Branches:
         answer = self._last_turn().answer
         if answer is None:
             raise InvalidRequestError("the last answer's session is not known: ask on", field="answer")
-        num_tokens = len(answer.tokens)
-        num_more = max_tokens or self.options.get("max_tokens", num_tokens)
-        if self._is_own(answer):
-            return answer.stream_continue(**merged(self.options, Options(max_tokens=num_more)))
-        options = merged(self.options, Options(max_tokens=num_tokens + num_more))
-        return answer.stream_fork(num_tokens, **options)
+        limit = Options() if max_tokens is None else Options(max_tokens=max_tokens)
+        return answer.stream_continue(
+            in_new_session=not self._is_own(answer), **merged(without_limit(self.options), limit)
+        )
 
     def take(self, question: str, answer: AsyncAnswer) -> None:
         """Add a turn."""
         turns = (*self.now.turns, Turn(question, answer.text, answer))
-        self._become(Branch(turns, self.now.session_ids | {answer.session_id}))
+        session_ids = self.now.session_ids | {answer.session_id}
+        self._become(replace(self.now, turns=turns, session_ids=session_ids, rollback_token=""))
 
     def take_instead(self, answer: AsyncAnswer) -> None:
         """Put an answer in the place of the last one."""
@@ -129,8 +130,7 @@ class Branches:
         """Begin a branch that has the turns of this one, without the last ones; raises InvalidRequestError."""
         self._check(num_dropped)
         turns = self.now.turns[: len(self.now.turns) - num_dropped]
-        self.all.append(Branch(turns))
-        self.number = len(self.all) - 1
+        self._open(Branch(turns, system=self.now.system))
 
     def go_to(self, number: int) -> None:
         """Make a branch the present one; raises InvalidRequestError where there is none of this number, from 1."""
@@ -140,11 +140,15 @@ class Branches:
 
     def load(self, system: str | None, turns: Sequence[Turn], rollback_token: str) -> None:
         """Go on with a conversation from elsewhere, as a branch of its own where there is one already."""
-        self.system = system
+        loaded = Branch(tuple(turns), rollback_token=rollback_token, system=system)
         if self.now.turns:
-            self.all.append(Branch())
-            self.number = len(self.all) - 1
-        self._become(Branch(tuple(turns), rollback_token=rollback_token))
+            self._open(loaded)
+        else:
+            self._become(loaded)
+
+    def set_system(self, text: str | None) -> None:
+        """Give the present branch another system message, or none."""
+        self._become(replace(self.now, system=text))
 
     def _is_own(self, answer: AsyncAnswer) -> bool:
         return answer.session_id in self.now.session_ids
@@ -166,6 +170,10 @@ class Branches:
 
     def _with(self, question: str) -> list[ChatMessage]:
         return [*self.history, ChatMessage("user", question)]
+
+    def _open(self, branch: Branch) -> None:
+        self.all.append(branch)
+        self.number = len(self.all) - 1
 
     def _become(self, branch: Branch) -> None:
         self.all[self.number] = branch

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
 
 from paceline.cli.dialogue import transcript_file
@@ -24,9 +24,11 @@ class Talk:
         self._lines = lines
         self._view = view
         self._is_over = False
+        self._is_interactive = False
 
     async def run(self, *, goes_on_after_failures: bool) -> None:
         """Answer line by line until the end; raises PacelineError where it does not go on after a failure."""
+        self._is_interactive = goes_on_after_failures
         if goes_on_after_failures:
             # Ctrl-C stops answers and empties lines; one that comes between the two is late, and ends nothing.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -77,15 +79,23 @@ class Talk:
         self._view.tell("session_lost", f"{error.message}; the whole conversation is sent again")
 
     async def _show(self, stream: AsyncAnswerStream, take: Callable[[AsyncAnswer], None]) -> None:
-        """Show an answer as it comes, and keep it, or what came of it until Ctrl-C or a failure."""
+        """Show an answer as it comes, and keep it, or what came of it until Ctrl-C or a failure.
+
+        Ctrl-C ends the program where nobody is at a terminal.
+        """
         reading = asyncio.create_task(self._read(stream))
         is_stopped = False
         try:
-            with self._view.answering(), _on_interrupt(reading.cancel):
+            stops = _on_interrupt(reading.cancel) if self._is_interactive else nullcontext()
+            with self._view.answering(), stops:
                 await asyncio.wait([reading])
             is_stopped = reading.cancelled()
             if not is_stopped:
                 reading.result()
+        except asyncio.CancelledError:  # Ctrl-C where it ends the program
+            reading.cancel()
+            await asyncio.wait([reading])
+            raise
         finally:
             answer = _answer_of(stream)
             if answer is not None:
@@ -152,8 +162,8 @@ class Talk:
 
     def _system(self, argument: str) -> None:
         if argument:
-            self._branches.system = None if argument == "-" else argument
-        text = self._branches.system
+            self._branches.set_system(None if argument == "-" else argument)
+        text = self._branches.now.system
         self._view.tell("system", "no system message" if text is None else f"system: {text}", system=text)
 
     def _history(self) -> str:

@@ -30,13 +30,16 @@ def save(branches: Branches, path: Path) -> None:
         token = last.rollback_token
     content = {
         "version": VERSION,
-        "system": branches.system,
+        "system": branches.now.system,
         "turns": [{"question": turn.question, "answer": turn.text} for turn in branches.now.turns],
         "rollback_token": token,
     }
     unfinished = path.with_name(f"{path.name}.part")
     try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        # Made anew, and not found: a file that is there may be open to others, or a link to elsewhere.
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2, ensure_ascii=False)
             file.write("\n")
         unfinished.replace(path)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from paceline.cli.dialogue.branches import Branches
 from paceline.cli.generation_view import EVENT_NAMES, LiveStatistics
 from paceline.cli.status_row import DIM, RESET, StatusRow
-from paceline.cli.token_painter import Marking, TokenPainter
+from paceline.cli.token_painter import Marking, TokenPainter, printable
 from paceline.client.async_answer import AsyncAnswer
 from paceline.client.generation import GenerationEvent, GenerationSummary, TokenChunk
 from paceline.client.served_model import ServedModels
@@ -139,13 +139,14 @@ class TextDialogueView(DialogueView):
     def fail(self, error: PacelineError) -> None:
         """Say why not."""
         red = "\x1b[31m" if self._is_terminal else ""
-        print(f"{red}error: {error.message}{RESET if red else ''}", file=sys.stderr, flush=True)
+        message = self._printable(error.message)
+        print(f"{red}error: {message}{RESET if red else ''}", file=sys.stderr, flush=True)
 
     def show_statistics(self, branches: Branches) -> None:
         """Show a line for each answer."""
         for number, turn in enumerate(branches.now.turns, start=1):
             width = max(shutil.get_terminal_size().columns - 1, 20)
-            question = " ".join(turn.question.split())
+            question = self._printable(" ".join(turn.question.split()))
             print(f"{number}  {question}"[:width], file=sys.stderr)
             summary = None if turn.answer is None else turn.answer.summary
             self._say("   " + (describe_answer(summary) if summary is not None else "not finished here"))
@@ -153,7 +154,11 @@ class TextDialogueView(DialogueView):
             self._say("nothing was said yet")
 
     def _say(self, text: str) -> None:
+        text = self._printable(text)
         print(f"{DIM}{text}{RESET}" if self._is_terminal else text, file=sys.stderr, flush=True)
+
+    def _printable(self, text: str) -> str:
+        return printable(text) if sys.stderr.isatty() else text
 
 
 def describe_answer(summary: GenerationSummary) -> str:

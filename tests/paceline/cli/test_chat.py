@@ -150,7 +150,8 @@ class TestPipe:
         assert "* 2: 2 turns" in first.stderr
         second = await chat(tmp_path, ["c"], "--load", str(saved), fake=fake)
         assert second.exit_code == 0, second.stderr
-        assert fake.asked == [("", ""), ("rewind", "s1:3"), ("rewind", "s1:3")]
+        # The session stays as it is for the branch that was saved, and for whoever else has the file.
+        assert fake.asked == [("", ""), ("fork", "s1:3"), ("fork", "s1:3")]
         assert fake.said(1) == ["S", "a", ANSWER, "b"]
         assert fake.said(2) == ["S", "a", ANSWER, "c"]
         with pytest.raises(ConfigError, match="no conversation"):
@@ -193,8 +194,68 @@ class TestPipe:
         assert process.returncode == 130
         assert b"Traceback" not in stderr
 
+    async def test_ctrl_c_ends_it_while_an_answer_comes(self, tmp_path: Path) -> None:
+        fake = Sessions(is_endless=True)
+        async with serving(fake) as address:
+            process = await start(tmp_path, "chat", "--json", "--address", address)
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(b"hello\nnever\n")
+            process.stdin.write_eof()
+            while json.loads(await process.stdout.readline())["event"] != "chunk":
+                pass
+            process.send_signal(signal.SIGINT)
+            _, stderr = await process.communicate()
+        assert process.returncode == 130
+        assert b"Traceback" not in stderr
+        assert len(fake.requests) == 1
+
+    async def test_more_of_an_answer_limits_no_later_one(self, tmp_path: Path) -> None:
+        fake = Sessions()
+        lines = ["a", "/more 7", "b", "/fork", "/more 4", "c"]
+        for arguments, limit in ((("--max-tokens", "60"), 60), ((), None)):
+            fake.requests.clear()
+            ended = await chat(tmp_path, lines, *arguments, fake=fake)
+            assert ended.exit_code == 0, ended.stderr
+            limits = [one.max_tokens if one.HasField("max_tokens") else None for one in fake.requests]
+            assert limits == [limit, 7, limit, 4, limit]
+
+    async def test_each_branch_has_its_own_system_message(self, tmp_path: Path) -> None:
+        fake = Sessions()
+        lines = ["/system one", "a", "/fork", "/system two", "b", "/branch 1", "c"]
+        ended = await chat(tmp_path, lines, fake=fake)
+        assert ended.exit_code == 0, ended.stderr
+        assert [fake.said(number)[0] for number in range(3)] == ["one", "two", "one"]
+
+    async def test_a_saved_conversation_is_a_file_of_its_own_that_nobody_else_reads(
+        self, tmp_path: Path
+    ) -> None:
+        saved, elsewhere = tmp_path / "talk.json", tmp_path / "elsewhere"
+        elsewhere.write_text("kept")
+        (tmp_path / "talk.json.part").symlink_to(elsewhere)
+        ended = await chat(tmp_path, ["/system ｓ日", f"/save {saved}"], fake=Sessions())
+        assert ended.exit_code == 0, ended.stderr
+        assert elsewhere.read_text() == "kept"
+        assert saved.stat().st_mode & 0o777 == 0o600
+        assert load(saved).system == "ｓ日"
+
 
 class TestTerminal:
+    async def test_what_is_shown_again_cannot_steer_the_terminal(self, tmp_path: Path) -> None:
+        async with (
+            serving(Sessions()) as address,
+            on_a_terminal(
+                (*PROGRAM, "chat", "--address", address, "--no-history", "--system", "a\x1b]0;b\x9bc"),
+                environment(tmp_path),
+            ) as terminal,
+        ):
+            await terminal.expect(PROMPT)
+            terminal.type("/history" + ENTER)
+            await terminal.expect("system: a␛]0;b\ufffdc")
+            await terminal.expect(PROMPT)
+            terminal.type(CTRL_D)
+            assert await terminal.exit_code() == 0
+
     async def test_tokens_are_coloured_and_what_was_typed_comes_back_in_the_next_run(
         self, tmp_path: Path
     ) -> None:

@@ -138,6 +138,23 @@ def test_what_reached_its_limit_goes_on_by_as_many_tokens() -> None:
     assert more.kept.text == "abcde"
 
 
+def test_what_was_stopped_goes_on_by_what_is_left_of_its_limit() -> None:
+    stopped = replace(answer(max_tokens=60), summary=None)
+    more = stopped.go_on("", Options())
+    assert (more.request.max_tokens, more.limit) == (55, 60)
+    of_no_limit = replace(answer(), summary=None).go_on("", Options())
+    assert of_no_limit.request.max_tokens is None  # the session's own is in force
+
+
+@pytest.mark.parametrize("in_new_session", [False, True])
+def test_how_much_more_of_an_answer_is_no_limit_of_the_next_one(in_new_session: bool) -> None:
+    record = answer(max_tokens=5)
+    more = record.go_on("", Options(max_tokens=2), in_new_session=in_new_session)
+    assert more.request.max_tokens == 2
+    assert more.options.get("max_tokens") == 5
+    assert reply(replace(record, ask=more), "next").request.max_tokens == 5
+
+
 def test_a_completion_goes_on_behind_a_text_and_a_conversation_does_not() -> None:
     more = answer(RawPrompt("1 ")).go_on(" fg", Options())
     assert (more.request.prompt, more.prompt) == (RawPrompt(" fg"), RawPrompt("1 abcde fg"))

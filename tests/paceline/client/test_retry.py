@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from paceline.client import (
     AsyncClient,
     CallFailedError,
+    ClientClosedError,
     DeadlineExceededError,
     NotAllowedError,
     OverloadedError,
@@ -20,9 +22,11 @@ from paceline.client import (
     SessionTakenError,
     UnavailableError,
 )
+from paceline.client.generation import GenerationRequest, RawPrompt
 from paceline.errors import PacelineError
 from paceline.serving.errors import DrainingError
-from paceline.serving.status import STATUS_OF_REASON
+from paceline.serving.status import STATUS_OF_REASON, abort
+from paceline.v1 import orchestrator_service_pb2 as pb
 from tests.paceline.client.servicer_fake import FakeOrchestrator, quicksort_events, serving
 
 QUICK = RetrySettings(first_pause_seconds=0.001, last_pause_seconds=0.002, give_up_seconds=20.0)
@@ -39,6 +43,43 @@ async def client_of(
 
 def draining() -> FakeOrchestrator:
     return FakeOrchestrator(error=DrainingError("shutting down; use another one"))
+
+
+class Breaking(FakeOrchestrator):
+    """Breaks off behind the first chunk, fails then so many times, and goes on."""
+
+    def __init__(self, num_failures: int) -> None:
+        super().__init__()
+        self.num_failures = num_failures
+
+    async def Generate(  # noqa: N802, the contract's name
+        self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.GenerateResponse]:
+        started, first, *rest = quicksort_events()
+        started.started.rollback_token, first.chunk.rollback_token = "p0", "p2"
+        started.started.position = 5
+        self.requests.append(request)
+        if not request.HasField("continuation"):
+            yield started
+            yield first
+        elif len(self.requests) > 1 + self.num_failures:
+            started.started.position = 7
+            for event in (started, *rest):
+                yield event
+            return
+        await abort(context, DrainingError("shutting down; use another one"))
+
+
+def started_at(position: int) -> pb.GenerateResponse:
+    event = quicksort_events()[0]
+    event.started.position = position
+    return event
+
+
+def chunk_at(position: int) -> pb.GenerateResponse:
+    event = quicksort_events()[2]
+    event.chunk.position = position
+    return event
 
 
 class TestBudget:
@@ -76,6 +117,12 @@ class TestBudget:
             chunks = [chunk async for chunk in stream]
             assert stream.answer.text == chunks[0].text == "int main"
 
+    async def test_a_stream_that_had_begun_pays_for_no_failure_behind_it(self) -> None:
+        fake = Breaking(num_failures=4)
+        async with client_of([fake], retry_budget=RetryBudget(max_tokens=0)) as client:
+            assert (await client.chat("hello")).text == "int main()"
+        assert len(fake.requests) == 1 + 4 + 1
+
 
 class TestElsewhere:
     async def test_a_call_goes_on_at_an_orchestrator_that_answers(self) -> None:
@@ -91,6 +138,72 @@ class TestElsewhere:
         async with client_of([silent, FakeOrchestrator()], retry=retry) as client:
             for _ in range(2):  # one of them begins at the silent one
                 assert (await client.chat("hello")).text == "int main()"
+
+
+class TwoChoices(FakeOrchestrator):
+    """Breaks off behind the first chunk of each of two choices; what goes on with one is refused, or does not end."""
+
+    def __init__(self, events: Sequence[pb.GenerateResponse] = ()) -> None:
+        super().__init__(events, is_endless=True)
+        self.is_going_on = asyncio.Event()
+
+    async def Generate(  # noqa: N802, the contract's name
+        self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.GenerateResponse]:
+        started, first, *_ = quicksort_events()
+        if request.HasField("continuation"):
+            self.is_going_on.set()
+            async for event in super().Generate(request, context):
+                yield event
+            return
+        for choice in range(2):
+            started.started.position = 5
+            first.choice = started.choice = choice
+            started.started.rollback_token = first.chunk.rollback_token = f"p{choice}"
+            yield started
+            yield first
+        await abort(context, DrainingError("shutting down; use another one"))
+
+
+class TestChoices:
+    REQUEST = GenerationRequest(RawPrompt("hello"), num_choices=2)
+
+    async def test_a_choice_that_cannot_go_on_fails_the_call_by_its_own_error(self) -> None:
+        error = PacelineError("expired")
+        error.reason = "SESSION_NOT_FOUND"  # pyright: ignore[reportAttributeAccessIssue]
+        fake = TwoChoices()
+        async with client_of([fake]) as client:
+            num_events = 0
+
+            async def read() -> None:
+                nonlocal num_events
+                async for _ in client.generate(self.REQUEST):
+                    num_events += 1
+                    fake.error = error
+                    await asyncio.sleep(0.02)  # who reads is not disturbed by a failure meanwhile
+
+            with pytest.raises(SessionLostError):
+                await read()
+        assert num_events == 4
+
+    async def test_leaving_choices_that_go_on_alone_ends_them_and_raises_nothing(self) -> None:
+        fake = TwoChoices([started_at(7), quicksort_events()[-1]])
+        async with client_of([fake]) as client:
+            events = client.generate(self.REQUEST)
+            for _ in range(4):
+                await anext(events)
+            going_on = asyncio.ensure_future(anext(events))
+            await fake.is_going_on.wait()
+            going_on.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await going_on
+            await fake.cancelled.wait()
+
+            events = client.generate(self.REQUEST)
+            fake.events = [started_at(7), chunk_at(7), quicksort_events()[-1]]
+            for _ in range(5):
+                await anext(events)
+            await events.aclose()
 
 
 class TestDeadline:
@@ -146,6 +259,34 @@ async def test_a_quota_that_is_not_free_again_before_the_deadline_is_told_at_onc
         with pytest.raises(OverloadedError) as caught:
             await client.chat("hello")
     assert caught.value.retry_after_seconds == 30.0
+
+
+async def test_a_quota_that_is_not_free_again_in_time_is_told_before_others_are_tried() -> None:
+    error = PacelineError("used up", retry_after_seconds=30.0)
+    error.reason = "QUOTA_EXCEEDED"  # pyright: ignore[reportAttributeAccessIssue]
+    fakes = [FakeOrchestrator(error=error), FakeOrchestrator(error=error)]
+    async with client_of(fakes, RetrySettings(give_up_at_first_seconds=0.0)) as client:
+        with pytest.raises(OverloadedError):
+            await client.chat("hello")
+    assert sum(len(fake.requests) for fake in fakes) == 1
+
+
+async def test_a_timeout_of_zero_is_a_deadline() -> None:
+    async with client_of([FakeOrchestrator()]) as client:
+        with pytest.raises(DeadlineExceededError):
+            await client.chat("hello", timeout_seconds=0.0)
+
+
+async def test_closing_ends_a_call_between_two_attempts() -> None:
+    fake = draining()
+    pauses = RetrySettings(first_pause_seconds=0.8)
+    async with client_of([fake], pauses) as client:
+        call = asyncio.create_task(client.chat("hello"))
+        await fake.cancelled.wait()
+        await asyncio.sleep(0.1)
+        await client.close()
+        with pytest.raises(ClientClosedError):
+            await call
 
 
 def test_every_reason_has_a_type() -> None:
