@@ -129,6 +129,7 @@ def _span(service: str, span: Any) -> ReceivedSpan:
 
 def _metric(metric: Any) -> ReceivedMetric:
     kind = metric.WhichOneof("data")
+    assert kind is not None, metric
     points = tuple((_attributes(point.attributes), point) for point in getattr(metric, kind).data_points)
     return ReceivedMetric(metric.name, metric.unit, metric.description, kind, points)
 

@@ -137,7 +137,8 @@ class Metrics:
         for info, read in self._observed:
             values = read()
             by_labels = values if isinstance(values, Mapping) else {(): values}
-            yield Reading(info, [Point(labels, value) for labels, value in by_labels.items()])
+            if by_labels:  # without points it would have no kind in OpenTelemetry's protocol
+                yield Reading(info, [Point(labels, value) for labels, value in by_labels.items()])
 
 
 def _point(labels: Labels, instrument: Counter | Histogram) -> Point | HistogramPoint:

@@ -77,7 +77,8 @@ class Deployment:
         service = _one(manifests, "Service", name)["spec"]
         pod = spec["template"]["spec"]
         (container,) = pod["containers"]
-        rolling, (port,) = spec["strategy"]["rollingUpdate"], service["ports"]
+        rolling = spec["strategy"]["rollingUpdate"]
+        [port] = [one for one in service["ports"] if one["name"] == "grpc"]
         hook = container.get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})
         return cls(
             name,

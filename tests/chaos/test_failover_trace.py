@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from paceline.client.errors import CallFailedError
 from paceline.client.generation import GenerationRequest, RawPrompt, Speculation, SpeculationMode
 from paceline.client.orchestrator import connect
+from paceline.local.listen_address import free_ports
 from paceline.telemetry.catalogue import CATALOGUE, Kind
 from tests.chaos.aftermath import owner_of
 from tests.chaos.cluster import ChaosCluster, ClusterSettings, chaos_cluster
@@ -242,6 +244,11 @@ async def provoke_the_rest(cluster: ChaosCluster) -> None:
         await cluster.nodes["draft-0"].until_ready()
 
 
+async def get_over_http(address: str) -> None:
+    async with httpx.AsyncClient() as client:
+        (await client.get(f"http://{address}/openapi.json")).raise_for_status()
+
+
 def received(receiver: OtlpReceiver, name: str) -> list[ReceivedMetric]:
     return [one for (_, _, known), one in receiver.metrics.items() if known == name]
 
@@ -265,6 +272,7 @@ async def test_a_collector_sees_the_whole_of_a_failover(
     options = {"--trace-ratio": 1.0, "--speculation": "fixed", "--redis-patience-seconds": 0.5}
     options |= {"--tenants-file": write_tenants(short_directory, entry(TENANT))}
     options |= {"--max-sessions": 1, "--max-waiting-requests": 1}
+    options |= {"--http-listen": f"127.0.0.1:{free_ports(1)[0]}"}
     settings = ClusterSettings(Topology(2, 1, 1), has_liar=False, orchestrator_options=options)
     async with chaos_cluster(settings, short_directory) as cluster:
         events = await generate_across_a_kill(cluster, short_directory)
@@ -278,4 +286,5 @@ async def test_a_collector_sees_the_whole_of_a_failover(
         check_failover(trace, finished)
         await check_passes(receiver, trace)
         await provoke_the_rest(cluster)
+        await get_over_http(str(options["--http-listen"]))
         await check_metrics(receiver)

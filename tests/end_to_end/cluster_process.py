@@ -34,11 +34,13 @@ class RunningCluster:
 
 
 def start_up(runtime: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start `paceline up` on a free port; what it says goes to RUNTIME/up.log."""
+    """Start `paceline up` on free ports; what it says goes to RUNTIME/up.log."""
     runtime.mkdir(parents=True, exist_ok=True)
+    # Beside each other two would take the same free port for HTTP, if they looked for one at the same time.
+    listening = ("--listen", f"127.0.0.1:{free_port()}", "--http-listen", f"127.0.0.1:{free_port()}")
     with (runtime / "up.log").open("w") as log:
         return subprocess.Popen(
-            [*PROGRAM, "up", "--listen", f"127.0.0.1:{free_port()}", "--json", *arguments],
+            [*PROGRAM, "up", *listening, "--json", *arguments],
             env=environment(runtime),
             stdout=subprocess.PIPE,
             stderr=log,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from orchestrator import quota_store
 from orchestrator.quota_store import QuotaStore, Usage
 from orchestrator.session_store import SessionStore, StoreSettings
 from orchestrator.tenant import Quotas
@@ -16,7 +17,8 @@ NOTHING = Usage()
 
 
 @pytest.fixture
-async def store(redis):
+async def store(redis, monkeypatch):
+    monkeypatch.setattr(quota_store, "_PATIENCE_SECONDS", 10.0)  # however busy this machine is
     async with SessionStore.connect(StoreSettings(redis.url, lease_seconds=5.0)) as store:
         yield store.quotas
 

@@ -18,9 +18,12 @@ class Ended:
     stderr: str
 
 
+_OF_OTHERS = ("PACELINE_ADDRESS", "COLUMNS", "LINES")
+
+
 def environment(runtime: Path, **more: str) -> dict[str, str]:
-    """Return an environment in which no other cluster is found."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PACELINE_ADDRESS")}
+    """Return an environment in which no other cluster is found, and no other terminal's size."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_OTHERS)}
     return {**kept, "PACELINE_RUNTIME_DIR": str(runtime), **more}
 
 

@@ -19,6 +19,7 @@ from tests.otlp_receiver import otlp_receiver
 WAITS = MetricInfo("paceline.test.wait", Kind.HISTOGRAM, "s", "Waits.", ("part",), (0.1, 1.0))
 EVENTS = MetricInfo("paceline.test.events", Kind.COUNTER, "{event}", "Events.", ("error.type",))
 LEVEL = MetricInfo("paceline.test.level", Kind.GAUGE, "1", "A level.")
+NOTHING_YET = MetricInfo("paceline.test.tenants", Kind.GAUGE, "1", "Levels of tenants.", ("tenant",))
 
 
 def some_metrics() -> Metrics:
@@ -89,6 +90,7 @@ def test_otlp_carries_names_units_labels_and_buckets():
         with telemetry(settings) as told:
             told.metrics.histogram(WAITS).labelled("queue").record(0.5)
             told.metrics.counter(EVENTS).labelled("LATE").add(3)
+            told.metrics.observe(NOTHING_YET, dict[tuple[str, ...], float])
             until(lambda: "paceline.test.events" in receiver.of("paceline-target"))
     found = receiver.of("paceline-target")
     waits = found["paceline.test.wait"]
@@ -102,6 +104,7 @@ def test_otlp_carries_names_units_labels_and_buckets():
     [(labels, point)] = events.points
     assert (labels, point.as_int) == ({"error.type": "LATE"}, 3)
     assert "paceline.build_info" in found
+    assert NOTHING_YET.name not in found
     assert {one["service.instance.id"] for one in receiver.resources} == {"target-0"}
 
 
