@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 # Passed to the program that a target runs: make demo ARGS="--json", make test ARGS="-k engine -x".
 ARGS ?=
 
-# Two files of tests at a time, the long ones first: most of them wait for processes half of the time.
+# Two files of tests at a time: they wait for processes half of the time. In the order of their names, in which the long
+# ones come early, so that at the end no worker waits long for the other.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 UV := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' locks/dev.txt)

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from paceline.local.listen_address import free_ports
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 PROGRAM = str(Path(sys.executable).with_name("paceline"))
@@ -168,9 +169,10 @@ def busy_target(page: Page) -> str:
 @contextmanager
 def running_cluster(pair: str) -> Iterator[Cluster]:
     """Run `paceline up` with two targets and a gateway."""
-    http_address = f"127.0.0.1:{free_port()}"
+    port, http_port = free_ports(2)
+    http_address = f"127.0.0.1:{http_port}"
     command = [PROGRAM, "up", "--json", "--pair", pair, "--target-replicas", "2"]
-    command += ["--listen", f"127.0.0.1:{free_port()}", "--http-listen", http_address]
+    command += ["--listen", f"127.0.0.1:{port}", "--http-listen", http_address]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -181,13 +183,6 @@ def running_cluster(pair: str) -> Iterator[Cluster]:
             yield Cluster(f"http://{http_address}", pids)
         finally:
             process.send_signal(signal.SIGTERM)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """What the answers of both endpoints have in common: their head, their usage, their end."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator.gateway.event_line import PromptEvent
 from paceline.v1 import orchestrator_service_pb2 as messages
@@ -54,26 +53,6 @@ class AnswerSettings:
     def index(self, event: PromptEvent) -> int:
         """Return the number of the choice of an event, over all prompts."""
         return event.prompt * self.num_choices + event.response.choice
-
-
-class Answer(Protocol):
-    """Makes an endpoint's objects of events."""
-
-    def chunks(self, event: PromptEvent) -> Iterable[dict[str, Any]]:
-        """Return the objects that a stream sends for an event."""
-        ...
-
-    def last_chunks(self) -> Iterable[dict[str, Any]]:
-        """Return the objects that a stream sends when all have ended."""
-        ...
-
-    def take(self, event: PromptEvent) -> None:
-        """Take an event into the whole answer."""
-        ...
-
-    def whole(self) -> dict[str, Any]:
-        """Return the whole answer."""
-        ...
 
 
 def finish_reason_of(summary: messages.GenerationSummary) -> str:

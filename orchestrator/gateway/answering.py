@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
-from orchestrator.gateway.answer import Answer
+from orchestrator.gateway.choice_answer import ChoiceAnswer
 from orchestrator.gateway.event_line import EventLine, PromptEvent
 from orchestrator.gateway.http_errors import answer_of
 from orchestrator.gateway.presence import while_present
@@ -26,7 +26,7 @@ class _Answering:
 
     def __init__(
         self,
-        answer: Answer,
+        answer: ChoiceAnswer,
         generations: Sequence[AsyncGenerator[messages.GenerateResponse]],
         headers: Mapping[str, str],
     ) -> None:
@@ -63,7 +63,7 @@ class StreamedAnswer(_Answering):
 
     def __init__(
         self,
-        answer: Answer,
+        answer: ChoiceAnswer,
         generations: Sequence[AsyncGenerator[messages.GenerateResponse]],
         headers: Mapping[str, str],
         keep_alive_seconds: float,

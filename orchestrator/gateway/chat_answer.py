@@ -3,29 +3,23 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from orchestrator.gateway.answer import AnswerSettings, UsageSum, WholeChoice, finish_reason_of
+from orchestrator.gateway.answer import AnswerSettings, WholeChoice, finish_reason_of
 from orchestrator.gateway.called_tools import CalledTools, Piece
-from orchestrator.gateway.choices_taken import TakenChoices
+from orchestrator.gateway.choice_answer import ChoiceAnswer
 from orchestrator.gateway.event_line import PromptEvent
 from orchestrator.gateway.paceline_part import chunk_part, started_part, summary_part
 from orchestrator.gateway.token_texts import TokenTexts
 from orchestrator.gateway.tool_wish import ToolPlan
 from paceline.v1 import orchestrator_service_pb2 as messages
 
-_CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
 
-
-class ChatAnswer:
+class ChatAnswer(ChoiceAnswer):
     """The assistant's next message."""
 
     def __init__(self, settings: AnswerSettings, token_texts: TokenTexts, plan: ToolPlan | None) -> None:
-        self._settings = settings
-        self._token_texts = token_texts
+        super().__init__(settings, token_texts, "chat.completion.chunk", "chat.completion")
         self._plan = plan
         self._texts: dict[int, CalledTools] = {}  # of the choices of a stream
-        self._taken = TakenChoices(settings)
-        self._usage = UsageSum()
-        self._has_warned = not settings.warnings
 
     def chunks(self, event: PromptEvent) -> Iterable[dict[str, Any]]:
         """Return the objects that a stream sends for an event."""
@@ -33,41 +27,22 @@ class ChatAnswer:
         match response.WhichOneof("event"):
             case "started":
                 self._texts[index] = CalledTools(self._plan)
-                yield self._chunk(index, {"role": "assistant", "content": ""}, started_part(response.started))
+                delta = {"role": "assistant", "content": ""}
+                yield self._chunk(_choice(index, delta), started_part(response.started))
             case "chunk":
                 chunk = response.chunk
                 part = chunk_part(chunk, includes_tokens=self._settings.includes_tokens)
-                logprobs = self._logprobs(chunk.tokens)
                 text = self._texts[index]
                 delta = _delta(text.push(chunk.text))
                 if text.is_holding:  # who went on from here would never get what is held back
                     part.pop("rollback_token", None)
-                yield self._chunk(index, delta, part, logprobs=logprobs)
+                yield self._chunk(_choice(index, delta, logprobs=self._logprobs(chunk.tokens)), part)
             case _:
                 self._usage.add(event.prompt, response.summary)
                 text = self._texts[index]
                 delta = _delta(text.finish()) if self._plan is not None else {}
-                part = summary_part(response.summary)
-                finish_reason = _finish_reason(response.summary, text)
-                yield self._chunk(index, delta, part, finish_reason=finish_reason)
-
-    def last_chunks(self) -> Iterable[dict[str, Any]]:
-        """Return the objects that a stream sends when all have ended."""
-        if self._settings.includes_usage:
-            yield {**self._settings.head(_CHUNK), "choices": [], "usage": self._usage.to_json()}
-
-    def take(self, event: PromptEvent) -> None:
-        """Take an event into the whole answer."""
-        self._taken.take(event)
-
-    def whole(self) -> dict[str, Any]:
-        """Return the whole answer."""
-        return {
-            **self._settings.head(_WHOLE),
-            "choices": [self._whole_choice(choice) for choice in self._taken.in_order],
-            "usage": self._taken.usage.to_json(),
-            "paceline": self._taken.paceline(),
-        }
+                choice = _choice(index, delta, finish_reason=_finish_reason(response.summary, text))
+                yield self._chunk(choice, summary_part(response.summary))
 
     def _whole_choice(self, choice: WholeChoice) -> dict[str, Any]:
         text = CalledTools(self._plan)
@@ -85,24 +60,6 @@ class ChatAnswer:
             "paceline": choice.paceline,
         }
 
-    def _chunk(
-        self,
-        index: int,
-        delta: dict[str, Any],
-        paceline: dict[str, Any],
-        *,
-        logprobs: dict[str, Any] | None = None,
-        finish_reason: str | None = None,
-    ) -> dict[str, Any]:
-        if not self._has_warned:
-            self._has_warned = True
-            paceline["warnings"] = list(self._settings.warnings)
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        chunk = {**self._settings.head(_CHUNK), "choices": [choice], "paceline": paceline}
-        if self._settings.includes_usage:
-            chunk["usage"] = None
-        return chunk
-
     def _logprobs(self, tokens: Sequence[messages.GeneratedToken]) -> dict[str, Any] | None:
         if not self._settings.includes_logprobs:
             return None
@@ -110,6 +67,16 @@ class ChatAnswer:
         if not shown:  # a session that goes on may have none
             return None
         return {"content": [self._token_texts.chat_row(token) for token in shown], "refusal": None}
+
+
+def _choice(
+    index: int,
+    delta: dict[str, Any],
+    *,
+    logprobs: dict[str, Any] | None = None,
+    finish_reason: str | None = None,
+) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
 
 
 def _delta(piece: Piece) -> dict[str, Any]:

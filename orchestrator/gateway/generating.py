@@ -8,13 +8,14 @@ from typing import Protocol
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from orchestrator.gateway.answer import Answer, AnswerSettings
+from orchestrator.gateway.answer import AnswerSettings
 from orchestrator.gateway.answering import StreamedAnswer, WholeAnswer
 from orchestrator.gateway.body_bytes import BodyRoom, json_bytes
 from orchestrator.gateway.body_reading import read_body
 from orchestrator.gateway.chat_answer import ChatAnswer
 from orchestrator.gateway.chat_body import ChatBody
 from orchestrator.gateway.chat_wish import chat_request
+from orchestrator.gateway.choice_answer import ChoiceAnswer
 from orchestrator.gateway.completion_answer import CompletionAnswer
 from orchestrator.gateway.completion_body import CompletionBody
 from orchestrator.gateway.completion_wish import completion_requests
@@ -110,7 +111,7 @@ class Generating:
         request: Request,
         tenant: Tenant,
         body: GenerationBody,
-        answer: Answer,
+        answer: ChoiceAnswer,
         wishes: Sequence[messages.GenerateRequest],
         warnings: Sequence[str],
     ) -> ASGIApp:

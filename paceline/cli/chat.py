@@ -8,7 +8,7 @@ from typing import Annotated
 import platformdirs
 import typer
 
-from paceline.cli.connection_options import with_connection_options
+from paceline.cli.connection_options import Orchestrators, with_connection_options
 from paceline.cli.dialogue import transcript_file
 from paceline.cli.dialogue.branches import Branches
 from paceline.cli.dialogue.line_source import LineSource, PipedLines
@@ -64,14 +64,7 @@ def chat(
     has_history: Annotated[
         bool, typer.Option("--history/--no-history", help="Keep what you type for later runs.")
     ] = True,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="HOST:PORT of orchestrators, with commas between them; an answer that breaks goes on at the next. "
-            "The cluster of `paceline up` if not given.",
-            envvar="PACELINE_ADDRESS",
-        ),
-    ] = None,
+    address: Orchestrators = None,
     *,
     generation: Options,
     connection: ConnectionSettings,

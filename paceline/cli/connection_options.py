@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -11,6 +11,16 @@ from paceline.client.connection import ConnectionSettings
 from paceline.client.destination import API_KEY_VARIABLE, read_api_key
 
 PANEL = "Connection"
+
+# Of commands whose streams outlive an orchestrator.
+Orchestrators: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="HOST:PORT of orchestrators, with commas between them; a stream that breaks goes on at the next. "
+        "The cluster of `paceline up` if not given.",
+        envvar="PACELINE_ADDRESS",
+    ),
+]
 
 
 def connection_settings(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from paceline.cli.connection_options import with_connection_options
+from paceline.cli.connection_options import Orchestrators, with_connection_options
 from paceline.cli.generation_options import with_generation_options
 from paceline.cli.generation_view import GenerationView, JsonView, TextView, describe_summary
 from paceline.cli.prompt_source import continuation_of, make_prompt, read_prompt
@@ -73,14 +73,7 @@ def generate(
     fork: Annotated[
         str | None, typer.Option(metavar="TOKEN", help="As --rewind, in a new session that shares the cache.")
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="HOST:PORT of orchestrators, with commas between them; a stream that breaks goes on at the next. "
-            "The cluster of `paceline up` if not given.",
-            envvar="PACELINE_ADDRESS",
-        ),
-    ] = None,
+    address: Orchestrators = None,
     *,
     generation: Options,
     connection: ConnectionSettings,

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paceline.local.listen_address import free_ports
 from tests.paceline.cli.command import PROGRAM, environment
 
 
@@ -37,7 +37,8 @@ def start_up(runtime: Path, *arguments: str) -> "subprocess.Popen[str]":
     """Start `paceline up` on free ports; what it says goes to RUNTIME/up.log."""
     runtime.mkdir(parents=True, exist_ok=True)
     # Beside each other two would take the same free port for HTTP, if they looked for one at the same time.
-    listening = ("--listen", f"127.0.0.1:{free_port()}", "--http-listen", f"127.0.0.1:{free_port()}")
+    port, http_port = free_ports(2)
+    listening = ("--listen", f"127.0.0.1:{port}", "--http-listen", f"127.0.0.1:{http_port}")
     with (runtime / "up.log").open("w") as log:
         return subprocess.Popen(
             [*PROGRAM, "up", *listening, "--json", *arguments],
@@ -62,12 +63,6 @@ def running_cluster(runtime: Path, *arguments: str) -> Iterator[RunningCluster]:
             if supervisor.poll() is None:
                 supervisor.send_signal(signal.SIGTERM)
             supervisor.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def exists(pid: int) -> bool:

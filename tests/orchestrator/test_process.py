@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,21 +11,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from paceline.client.generation import GenerationRequest, RawPrompt
 from paceline.client.orchestrator import connect
+from paceline.local.listen_address import free_ports
 from paceline.models.prepared import NotPreparedError, find_prepared
 from tests.orchestrator.rig import OFF, TOKENIZER, fixed
 from tests.paceline.serving.processes import Program, program
 
 MODEL = "smollm2-135m-instruct"
-
-
-def free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @pytest.fixture

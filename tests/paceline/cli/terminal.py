@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import pty
-import struct
 import sys
 import termios
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 # What the line editor sends when it begins to read: it wants pasted text to be marked.
 PROMPT = "\x1b[?2004h"
@@ -33,6 +32,20 @@ class Terminal:
         self._num_passed = 0  # characters of `shown` that an `expect` has passed
         self._changed = asyncio.Event()
         asyncio.get_running_loop().add_reader(terminal, self._read)
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        """The command."""
+        return self._process
+
+    @property
+    def settings(self) -> list[Any]:
+        """What the terminal does with keys and output."""
+        return termios.tcgetattr(self._terminal)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change its size; the kernel tells the command."""
+        termios.tcsetwinsize(self._terminal, (rows, columns))
 
     def type(self, text: str) -> None:
         os.write(self._terminal, text.encode())
@@ -65,12 +78,14 @@ class Terminal:
 
 
 @asynccontextmanager
-async def on_a_terminal(command: Sequence[str], env: Mapping[str, str]) -> AsyncIterator[Terminal]:
-    """Run a command on a terminal of 100 columns inside a `with`, and end it there."""
+async def on_a_terminal(
+    command: Sequence[str], env: Mapping[str, str], rows: int = 30, columns: int = 100
+) -> AsyncIterator[Terminal]:
+    """Run a command on a terminal inside a `with`, and end it there."""
     terminal, slave = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    termios.tcsetwinsize(terminal, (rows, columns))
     # A terminal that is asked where its cursor is would have to answer.
-    variables = {**env, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    variables = {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", **env}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", LAUNCHER, *command, stdin=slave, stdout=slave, stderr=slave, env=variables
     )

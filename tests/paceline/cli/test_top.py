@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-import os
-import pty
 import signal
-import termios
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pytest
 from paceline.local.listen_address import free_ports
 from tests.paceline.cli.command import PROGRAM, environment, run, start
 from tests.paceline.cli.monitor.orchestrator_fake import FakeOrchestrator, serving
+from tests.paceline.cli.terminal import Terminal, on_a_terminal
 
 ENTER_SCREEN, LEAVE_SCREEN, SHOW_CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
 
@@ -97,10 +95,10 @@ class TestTerminal:
     """On a terminal of its own, as a user has it."""
 
     async def test_q_ends_it_and_gives_the_screen_back(self, tmp_path: Path, address: str) -> None:
-        async with Terminal.running(tmp_path, address) as terminal:
-            await terminal.until("target-0")
+        async with top(tmp_path, address) as terminal:
+            await terminal.expect("target-0")
             terminal.type("xq")
-            assert await terminal.ended() == 0
+            assert await terminal.exit_code() == 0
         assert terminal.shown.count(ENTER_SCREEN) == terminal.shown.count(LEAVE_SCREEN) == 1
         assert terminal.shown.rindex(SHOW_CURSOR) > terminal.shown.index(ENTER_SCREEN)
         assert "Traceback" not in terminal.shown
@@ -109,31 +107,31 @@ class TestTerminal:
     async def test_signals_end_it_and_give_keyboard_and_screen_back(
         self, tmp_path: Path, address: str, number: signal.Signals
     ) -> None:
-        async with Terminal.running(tmp_path, address) as terminal:
+        async with top(tmp_path, address) as terminal:
             before = terminal.settings
-            await terminal.until("target-0")
+            await terminal.expect("target-0")
             assert terminal.settings != before
             terminal.process.send_signal(number)
-            assert await terminal.ended() == 0
+            assert await terminal.exit_code() == 0
             assert terminal.settings == before
         assert terminal.shown.rindex(LEAVE_SCREEN) > terminal.shown.index(ENTER_SCREEN)
         assert "Traceback" not in terminal.shown
 
     async def test_another_size_is_drawn_at_once(self, tmp_path: Path, address: str) -> None:
-        async with Terminal.running(tmp_path, address, "--interval", "60") as terminal:
-            await terminal.until("target-0")
+        async with top(tmp_path, address, "--interval", "60") as terminal:
+            await terminal.expect("target-0")
             assert "node-0-3:7001" not in terminal.shown
             terminal.resize(40, 150)
-            await terminal.until("node-0-3:7001")
+            await terminal.expect("node-0-3:7001")
 
     async def test_an_orchestrator_that_is_gone_is_looked_for_on(
         self, tmp_path: Path, free_port: int
     ) -> None:
         address = f"127.0.0.1:{free_port}"
-        async with Terminal.running(tmp_path, address) as terminal:
-            await terminal.until("nobody answers there")
+        async with top(tmp_path, address) as terminal:
+            await terminal.expect("nobody answers there")
             async with serving(FakeOrchestrator(), address):
-                await terminal.until("target-0")
+                await terminal.expect("target-0")
 
 
 class TestMistakes:
@@ -164,66 +162,7 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
-class Terminal:
-    """A terminal of 24 rows and 80 columns on which the command runs."""
-
-    def __init__(self, terminal: int, own_end: int) -> None:
-        self.process: asyncio.subprocess.Process
-        self.shown = ""
-        self._terminal = terminal
-        self._own_end = own_end
-        self._grown = asyncio.Event()
-
-    @classmethod
-    @asynccontextmanager
-    async def running(cls, tmp_path: Path, address: str, *arguments: str) -> "AsyncIterator[Terminal]":
-        own_end, end = pty.openpty()
-        termios.tcsetwinsize(end, (24, 80))
-        terminal = cls(end, own_end)
-        terminal.process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
-            *("top", "--interval", "0.2", "--address", address, *arguments),
-            env=environment(tmp_path, TERM="xterm-256color"),
-            stdin=end,
-            stdout=end,
-            stderr=end,
-        )
-        asyncio.get_running_loop().add_reader(own_end, terminal._read)
-        try:
-            yield terminal
-        finally:
-            if terminal.process.returncode is None:
-                terminal.process.kill()
-                await terminal.process.wait()
-            asyncio.get_running_loop().remove_reader(own_end)
-            os.close(own_end)
-            os.close(end)
-
-    @property
-    def settings(self) -> list[Any]:
-        return termios.tcgetattr(self._terminal)
-
-    def type(self, keys: str) -> None:
-        os.write(self._own_end, keys.encode())
-
-    def resize(self, rows: int, columns: int) -> None:
-        termios.tcsetwinsize(self._terminal, (rows, columns))
-        self.process.send_signal(
-            signal.SIGWINCH
-        )  # the kernel tells only those whose controlling terminal it is
-
-    async def until(self, text: str) -> None:
-        async with asyncio.timeout(30):
-            while text not in self.shown:
-                self._grown.clear()
-                await self._grown.wait()
-
-    async def ended(self) -> int:
-        async with asyncio.timeout(30):
-            code = await self.process.wait()
-        await asyncio.sleep(0.05)  # for what it has written last
-        return code
-
-    def _read(self) -> None:
-        self.shown += os.read(self._own_end, 65536).decode(errors="replace")
-        self._grown.set()
+def top(tmp_path: Path, address: str, *arguments: str) -> AbstractAsyncContextManager[Terminal]:
+    """`paceline top` on a terminal of 24 rows and 80 columns."""
+    command = (*PROGRAM, "top", "--interval", "0.2", "--address", address, *arguments)
+    return on_a_terminal(command, environment(tmp_path, TERM="xterm-256color"), rows=24, columns=80)

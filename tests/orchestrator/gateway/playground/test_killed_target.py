@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.end_to_end.cluster_process import RunningCluster, free_port, running_cluster
+from tests.end_to_end.cluster_process import RunningCluster, running_cluster
 from tests.orchestrator.gateway.playground.browser import Visit
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
@@ -18,10 +18,8 @@ NUM_TOKENS = 96
 
 
 async def test_the_text_is_as_undisturbed(browser: Any, tmp_path: Path) -> None:
-    http_address = f"127.0.0.1:{free_port()}"
-    arguments = ("--pair", "tiny", "--target-replicas", "2", "--http-listen", http_address)
-    with running_cluster(tmp_path, *arguments) as cluster:
-        url = f"http://{http_address}"
+    with running_cluster(tmp_path, "--pair", "tiny", "--target-replicas", "2") as cluster:
+        url = f"http://{cluster.description['http_address']}"
         context = await browser.new_context(locale="en-GB")
         visit = Visit(await context.new_page(), url)
         await visit.open()
