@@ -23,6 +23,7 @@ from paceline.engine.errors import (
     SequenceClosedError,
 )
 from paceline.engine.eviction import eviction_order, is_between_rounds
+from paceline.engine.gathering import Away, patience_seconds
 from paceline.engine.pass_clock import PassClock
 from paceline.engine.precision import choose_precision
 from paceline.engine.progress import CacheUsage, EngineProgress
@@ -282,6 +283,7 @@ class Engine:
             while self._take_in():
                 self._drop_abandoned()
                 self._admit()
+                self._gather()
                 self._step()
                 self._hand_out()
         except Exception as error:  # a pass that failed leaves a cache that nobody can trust
@@ -311,6 +313,12 @@ class Engine:
             while not (inbox.was_woken or self._tasks or self._has_room_changed or inbox.is_stopping):
                 if not inbox.changed.wait(_LOOK_AGAIN_SECONDS if len(self._line) else None):
                     break
+        return self._empty_inbox()
+
+    def _empty_inbox(self) -> bool:
+        """Take in what has come; False means stop."""
+        inbox = self._inbox
+        with inbox.changed:
             inbox.was_woken = False
             arrived, inbox.handles = inbox.handles, []
             errands, inbox.errands = inbox.errands, []
@@ -363,7 +371,9 @@ class Engine:
             self._count_evictions(plan.evicted)
         admitted = carry_out(plan, work, self._pool, self._runner.copy_block)
         sequence.last_step = self._num_steps  # it waits from now on
-        if not sequence.is_live:
+        if sequence.is_live:
+            sequence.note_return(handle.submitted_ns / 1e9)
+        else:
             self._num_admissions += 1
             sequence.admission = self._num_admissions
         self._sequences[id(sequence)] = sequence
@@ -387,6 +397,29 @@ class Engine:
 
     def _protected_since(self) -> float:
         return monotonic() - self._rules.protect_seconds
+
+    def _gather(self) -> None:
+        """Wait a moment for sessions that are about to come back, so that they share the next pass."""
+        while (patience := self._patience_seconds()) > 0:
+            with self._inbox.changed:
+                if not self._inbox.was_woken:
+                    self._inbox.changed.wait(patience)
+            if not self._empty_inbox():
+                return
+            self._drop_abandoned()
+            self._admit()
+
+    def _patience_seconds(self) -> float:
+        num_here = sum(not task.due().is_background for task in self._tasks)
+        if not num_here:
+            return 0.0
+        here = {id(task.sequence) for task in self._tasks} | self._waiting()
+        away = (
+            Away(one.idle_since, one.away_seconds)
+            for key, one in self._sequences.items()
+            if one.is_live and key not in here and one.away_seconds is not None
+        )
+        return patience_seconds(num_here, away, monotonic(), self._clock.base_seconds)
 
     def _step(self) -> None:
         """One forward pass over the rows that are due."""

@@ -42,9 +42,22 @@ class PassClock:
         base = max(0.0, mean_seconds - mean_rows * row_price)
         return max(0, int((seconds - base) / row_price)) if row_price > 0 else None
 
+    @property
+    def base_seconds(self) -> float:
+        """What a pass takes whatever its rows; half of it all while all passes had about as many rows."""
+        if not self._weight:
+            return 0.0
+        mean_rows, mean_seconds = self._rows / self._weight, self._seconds / self._weight
+        if self._spread(mean_rows) < _LEAST_SPREAD_ROWS:
+            return mean_seconds / 2
+        return max(0.0, mean_seconds - mean_rows * self._row_price(mean_rows, mean_seconds))
+
     def _row_price(self, mean_rows: float, mean_seconds: float) -> float:
-        spread = self._rows_squared / self._weight - mean_rows**2
+        spread = self._spread(mean_rows)
         if spread < _LEAST_SPREAD_ROWS:
             return mean_seconds / mean_rows
         slope = (self._rows_seconds / self._weight - mean_rows * mean_seconds) / spread
         return min(max(slope, 0.0), mean_seconds / mean_rows)
+
+    def _spread(self, mean_rows: float) -> float:
+        return self._rows_squared / self._weight - mean_rows**2

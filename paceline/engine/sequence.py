@@ -18,6 +18,7 @@ class Sequence:
         last_step: Number of the scheduler's step that served it last, or that ran before its work was admitted.
         admission: Number of the admission since which its works have kept KV here; 0 where there is none.
         idle_since: When its last work ended, on the monotonic clock; 0 where none has.
+        away_seconds: How long after a work its next one comes, the latest ones most; None where none has.
         is_closed: Its blocks are gone for good.
     """
 
@@ -30,12 +31,18 @@ class Sequence:
         self.last_step = 0
         self.admission = 0
         self.idle_since = 0.0
+        self.away_seconds: float | None = None
         self.is_closed = False
 
     @property
     def is_live(self) -> bool:
         """Whether works of its own have left KV here: a session that goes on, not a newcomer."""
         return self.admission > 0
+
+    def note_return(self, submitted_at: float) -> None:
+        """Take in when a work came that followed another one, on the monotonic clock."""
+        seconds = max(0.0, submitted_at - self.idle_since)
+        self.away_seconds = seconds if self.away_seconds is None else (self.away_seconds + seconds) / 2
 
     def truncate(self, num_computed: int) -> None:
         """Drop the KV from a position on, and blocks that hold none of what is left. O(1) but for those blocks.

@@ -39,6 +39,15 @@ def test_a_machine_that_has_become_slower_is_known_after_some_passes() -> None:
     assert clock.rows_within(0.405) == 11
 
 
+def test_the_base_of_a_pass_is_what_it_takes_whatever_its_rows() -> None:
+    assert clock_of((1, 0.120), (11, 0.220)).base_seconds == pytest.approx(0.110, abs=0.001)
+    assert clock_of().base_seconds == 0
+
+
+def test_half_of_passes_of_one_size_counts_as_their_base() -> None:
+    assert clock_of(*[(8, 0.2)] * 10).base_seconds == pytest.approx(0.1)
+
+
 @given(
     base=st.floats(0.001, 1),
     row_price=st.floats(0.0001, 0.1),
