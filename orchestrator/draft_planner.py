@@ -61,15 +61,26 @@ class DraftPlanner:
         self._trials = TrialSchedule()
         self._partners: Partners | None = None  # of the latest round
         self._study: LengthStudy | None = None
-        self._is_trial = self._is_to_study = False
+        self._is_trial = self._is_to_study = self._is_overruled = False
         self._goes_ahead = True  # as far as the configuration lets it
         self._is_ahead = self._was_ahead = False  # in the latest round and in the one before
 
     def next_round(self, round_: int, num_remaining: int, partners: Partners) -> DraftWish:
         """Return what a round asks of the drafter."""
+        wish = self._wish(round_, num_remaining, partners)
+        partners.pair.pay.begin_round(
+            is_drafted=wish.length.num_draft_tokens > 0 or wish.length.max_ahead_tokens > 0
+        )
+        return wish
+
+    def _wish(self, round_: int, num_remaining: int, partners: Partners) -> DraftWish:
         self._partners, self._goes_ahead = partners, partners.pair.ahead.is_on
+        self._is_overruled = False
         if not self._plan.is_adaptive:
             return DraftWish(self._length(round_, self._plan.num_draft_tokens, num_remaining))
+        is_overruled = partners.pair.pay.is_overruled(partners.num_sessions)
+        if round_ == 0 and is_overruled:
+            return NOTHING_WISHED  # not even the prompt
         if round_ == 0 or num_remaining == 1:
             return DraftWish(self._length(round_, self._present, num_remaining))
         self._drafter = DraftSource.MODEL if partners.draft is not None else DraftSource.PROMPT_LOOKUP
@@ -81,6 +92,8 @@ class DraftPlanner:
         if study.trial is not None:
             return self._rest(round_, num_remaining, partners, study, study.trial)
         self._trials.reset()
+        if is_overruled:
+            return self._overruled(round_, num_remaining, partners, study)
         if self._is_interlude(partners, study.forecast):
             return DraftWish(self._length(round_, 0, num_remaining))
         self._choose_ahead(round_, history, partners, study.forecast)
@@ -110,6 +123,10 @@ class DraftPlanner:
         if history is None or (report.proposal is not None and report.proposal.drafter is not self._drafter):
             return
         history.note(report, was_ahead=was_ahead)
+        if self._partners is not None:
+            seconds = report.draft_seconds + report.target_seconds
+            num_tokens = report.num_accepted + 1
+            history.pair.pay.note(self._partners.num_sessions, report.num_drafted, num_tokens, seconds)
         if study is not None and not self._is_trial and report.target_timing.num_steps == 1:
             history.pair.correction.note_round(report, study.foretold)
 
@@ -125,7 +142,8 @@ class DraftPlanner:
         if self._study is None:
             return DraftLengthChoice(self._present, ahead, Reason.NOT_MEASURED)
         assert self._partners is not None, "they were studied"
-        return explain(self._history, self._partners, self._study.forecast, self._present, ahead)
+        present = 0 if self._is_overruled else self._present
+        return explain(self._history, self._partners, self._study.forecast, present, ahead)
 
     def _history_with(self, pair: PairRecord) -> RoundHistory:
         if self._history is None or self._history.pair is not pair:
@@ -168,6 +186,15 @@ class DraftPlanner:
             return DraftWish(length, trial.longest_wait_seconds)
         if rest is Rest.REFRESH:
             return DraftWish(self._length(0, trial.num_draft_tokens, num_remaining), is_refresh=True)
+        return DraftWish(self._length(round_, 0, num_remaining))
+
+    def _overruled(
+        self, round_: int, num_remaining: int, partners: Partners, study: LengthStudy
+    ) -> DraftWish:
+        """Have the target decode alone against the forecast, but for rounds in which all sessions try together."""
+        self._is_overruled = True
+        if partners.pair.pay.trials.next_round(partners.num_sessions, _ROUNDS_TOGETHER):
+            return self._together(round_, num_remaining, partners, study)
         return DraftWish(self._length(round_, 0, num_remaining))
 
     def _together(self, round_: int, num_remaining: int, partners: Partners, study: LengthStudy) -> DraftWish:

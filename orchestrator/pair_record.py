@@ -7,6 +7,7 @@ from orchestrator.ahead_record import AheadRecord
 from orchestrator.correction import Correction
 from orchestrator.interludes import Interludes
 from orchestrator.moving_mean import MovingMean
+from orchestrator.pay_record import PayRecord
 
 _MEMORY_ROUNDS = 64.0
 _MEMORY_COVERED_ROUNDS = 8.0
@@ -59,6 +60,7 @@ class PairRecord:
         acceptance: Of all sessions.
         hits: Of all sessions.
         correction: Of forecasts.
+        pay: What rounds have really brought.
         alone: Interludes without drafts while drafts pay, to know what the target alone would do.
         together: Interludes with drafts of all sessions while none pay, to know what a pass with so many rows takes.
     """
@@ -69,5 +71,6 @@ class PairRecord:
     )
     hits: HitHistory = field(default_factory=HitHistory)
     correction: Correction = field(default_factory=Correction)
+    pay: PayRecord = field(default_factory=PayRecord)
     alone: Interludes = field(default_factory=lambda: Interludes(8, 64, 256))
     together: Interludes = field(default_factory=lambda: Interludes(16, 64, 256))

@@ -43,6 +43,8 @@ class World(NamedTuple):
     hop_seconds: float = 0.0
     drafts_ahead: bool = True
     slowed_by_ahead: float = 0.0  # how much longer a pass takes beside drafting ahead
+    slowed_by_drafts: float = 0.0  # how much longer a pass takes while drafts of all sessions are computed
+    draft_row_price: float = 0.0  # how much longer a draft's step takes for each other session that it serves
     shares_cores: bool = False  # as far as the replicas say
     noise: float = 0.15
     num_rounds: int = 400
@@ -96,6 +98,7 @@ class SimulatedPools:
         self._num_events = 0
         self._waiting: list[tuple[float, _Session]] = []
         self._target_is_busy = False
+        self._num_drafting = 0
 
     def run(self) -> float:
         """Return tokens a second of a session, on average."""
@@ -136,13 +139,15 @@ class SimulatedPools:
         one.lengths.append(num)
         waited = self._propose(one, num) if num else 0.0
         one.draft_seconds = waited
-        self._at(now + waited, lambda at: self._ask(one, at))
+        self._num_drafting += num > 0
+        self._at(now + waited, lambda at: self._ask(one, at, was_drafting=num > 0))
 
     def _step(self) -> float:
         return self._world.step_share * self._world.curve(1)
 
     def _propose(self, one: _Session, num: int) -> float:
         hop, step = self._world.hop_seconds, self._step()
+        step *= 1.0 + self._world.draft_row_price * self._num_drafting
         is_guessed = one.lag <= 1 and one.was_ahead and one.was_all_accepted
         is_hit = is_guessed and self._random.random() < self._world.acceptance
         num_ahead = 0
@@ -163,7 +168,8 @@ class SimulatedPools:
         one.num_drafted, one.num_ahead = num, num_ahead
         return waited
 
-    def _ask(self, one: _Session, now: float) -> None:
+    def _ask(self, one: _Session, now: float, *, was_drafting: bool) -> None:
+        self._num_drafting -= was_drafting
         one.asked_at = now
         self._at(now + self._noisy(self._world.hop_seconds) / 2, lambda at: self._arrive(one, at))
 
@@ -185,6 +191,7 @@ class SimulatedPools:
         self._waiting = [pair for pair in self._waiting if pair not in batch]
         num_ahead = sum(one.wish.length.max_ahead_tokens > 0 for _, one in batch)
         slowed = 1.0 + self._world.slowed_by_ahead * num_ahead / len(batch)
+        slowed += self._world.slowed_by_drafts * self._num_drafting / self._world.num_sessions
         seconds = self._noisy(slowed * self._world.curve(rows))
         for arrived, one in batch:
             timing = RoundTiming(now - arrived, seconds, 0, 1, max(2, rows), len(batch))

@@ -54,6 +54,33 @@ def test_many_sessions_on_one_core_do_not_fill_its_passes_with_draft_tokens():
     assert {session.planner.choice().reason for session in pools.sessions} <= {"BATCH_FULL", "PAYS"}
 
 
+def test_drafts_that_are_foretold_to_pay_and_do_not_are_given_up():
+    """A draft that many sessions wait for and that takes its target's time: each session by itself sees a gain."""
+    world = World(
+        one_core,
+        16,
+        0.8,
+        0.35,
+        0.002,
+        slowed_by_drafts=2.0,
+        draft_row_price=1.0,
+        shares_cores=True,
+        num_rounds=200,
+    )
+    pools = SimulatedPools(world)
+    pools.run()
+    assert pools.pair.pay.is_overruled(16)
+    assert not any(session.planner.choice().num_draft_tokens for session in pools.sessions)
+
+
+def test_an_overruled_pair_does_not_even_read_the_prompts_of_new_sessions():
+    pools = SimulatedPools(World(one_core, 16, 0.8, 0.35, slowed_by_drafts=2.0, draft_row_price=1.0))
+    pools.run()
+    planner = DraftPlanner(SpeculationPlan.of(SpeculationMode.ADAPTIVE, Drafter.MODEL, 8), 6)
+    wish = planner.next_round(0, 1000, Partners(pools.target, 16, pools.draft, 500, pools.pair))
+    assert wish.length == (0, 0, 0, 0)
+
+
 def test_where_drafting_ahead_slows_the_target_down_it_is_given_up():
     shared = SimulatedPools(World(one_core, 1, 0.7, 0.2, slowed_by_ahead=0.6))
     apart = SimulatedPools(World(one_core, 1, 0.7, 0.2))
