@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from paceline.engine.block_pool import BlockKey, BlockPool
 from paceline.engine.errors import (
@@ -25,6 +25,12 @@ from paceline.errors import InvalidRequestError
 
 # Copies the KV of one block over another's: (source, destination).
 CopyBlock = Callable[[int, int], None]
+
+# What a work may use of the KV that is there, its own sequence's or another's:
+# "keep": its own as far as the ids agree, then full blocks of others; the last block is written over from there on.
+# "partial": full blocks alone, so that no block is written twice while it is held, and none is ever copied.
+# "rebuild": nothing; every id is computed.
+CacheUpdate = Literal["keep", "partial", "rebuild"]
 
 
 class Limits(NamedTuple):
@@ -70,11 +76,16 @@ class AdmissionPlan:
 
 
 def plan_admission(
-    work: Work, pool: BlockPool, limits: Limits, evictable: Callable[[], Items[Sequence]]
+    work: Work,
+    pool: BlockPool,
+    limits: Limits,
+    evictable: Callable[[], Items[Sequence]],
+    cache_update: CacheUpdate = "keep",
 ) -> AdmissionPlan:
     """Return how a work's sequence comes to the point where its first row can run.
 
     `evictable` names the idle sequences that may lose their blocks where room is lacking, in this order.
+    `cache_update` says what may be used of the KV that is there.
 
     Raises:
         SequenceClosedError, PositionMismatchError, TokenOutOfVocabularyError, ContextTooLongError,
@@ -86,7 +97,7 @@ def plan_admission(
     token_ids = work.sequence.token_ids[: work.position] + work.token_ids.tolist()
     num_blocks = _num_blocks(len(token_ids) + num_drawn, pool)
     _check_size(num_blocks, pool)
-    reuse = _find_reuse(work, token_ids, pool)
+    reuse = _find_reuse(work, token_ids, pool, cache_update)
     evicted = _evictions(work.sequence, pool, reuse, num_blocks, evictable)
     return AdmissionPlan(token_ids, num_drawn, num_blocks, reuse, evicted)
 
@@ -141,11 +152,19 @@ def _check_ids(work: Work, limits: Limits) -> None:
         raise TokenOutOfVocabularyError(message, token_id=token_id, vocabulary_size=limits.vocabulary_size)
 
 
-def _find_reuse(work: Work, token_ids: list[int], pool: BlockPool) -> _Reuse:
-    """Own KV is kept as far as the ids agree, then full blocks by content; rows that choose an id are computed."""
+def _find_reuse(work: Work, token_ids: list[int], pool: BlockPool, cache_update: CacheUpdate) -> _Reuse:
+    """Say which KV stays, see CacheUpdate; rows that choose an id are computed in any case.
+
+    Example: blocks of 4 tokens, KV of 10 ids that agree, and a work that goes on to 11 ids and chooses behind the last
+    one. "keep" computes 1 row, "partial" 3 and "rebuild" 11.
+    """
+    if cache_update == "rebuild":
+        return _Reuse(0, [], [])
     sequence, num_reusable = work.sequence, len(token_ids) - work.num_selected
     num_kept = min(_num_agreeing(sequence, work.position, token_ids), sequence.num_computed, num_reusable)
     num_whole, num_findable = num_kept // pool.block_size, num_reusable // pool.block_size
+    if cache_update == "partial":
+        num_kept = num_whole * pool.block_size
     keys = sequence.keys(num_findable, token_ids, num_kept) if num_findable > num_whole else []
     found: list[int] = []
     for key in keys[num_whole:]:

@@ -12,7 +12,7 @@ from threading import Condition, Thread
 from time import monotonic, monotonic_ns
 from typing import Literal, Self
 
-from paceline.engine.admission import Limits, carry_out, plan_admission
+from paceline.engine.admission import CacheUpdate, Limits, carry_out, plan_admission
 from paceline.engine.batch import Rows, chunked_batch, split_batch
 from paceline.engine.block_pool import BlockPool
 from paceline.engine.errors import (
@@ -25,7 +25,7 @@ from paceline.engine.errors import (
 from paceline.engine.eviction import eviction_order, is_between_rounds
 from paceline.engine.gathering import Away, patience_seconds
 from paceline.engine.pass_clock import PassClock
-from paceline.engine.precision import choose_precision
+from paceline.engine.precision import QUANTISED_KV, Precision, choose_precision
 from paceline.engine.progress import CacheUsage, EngineProgress
 from paceline.engine.runner import HeadKind, Runner, RunnerConfig, load_model
 from paceline.engine.scheduling import Due, RowBudget, StallBound, plan_step
@@ -37,7 +37,15 @@ from paceline.engine.waiting_line import AdmissionRules, WaitingLine, abandoned,
 from paceline.engine.work import Logits, Work, WorkHandle
 from paceline.errors import PacelineError
 
-__all__ = ["AdmissionRules", "Engine", "EngineConfig", "EngineInfo", "SelfTestReport"]
+__all__ = [
+    "AdmissionRules",
+    "CacheUpdate",
+    "Engine",
+    "EngineConfig",
+    "EngineInfo",
+    "SelfTestReport",
+    "load_runner",
+]
 
 WatchPass = Callable[[Pass], None]
 Invariance = Literal["require", "prefer", "off"]
@@ -59,7 +67,7 @@ class EngineConfig:
         num_threads: Threads of a forward pass.
         device: OpenVINO device: "CPU", "GPU" or "NPU".
         compute_precision: "f32", "bf16", or "auto": what is fastest for the weights on this device.
-        kv_precision: "f32", "f16", "bf16", "u8", or "auto": as the computation.
+        kv_precision: "f32", "f16", "bf16", "u8", "u4", or "auto": as the computation.
         activation_group_size: See `RunnerConfig`.
         head: "exact", or "fast" for a draft: see `paceline.engine.runner.load_model`.
         max_rows_per_step: Most rows of a forward pass.
@@ -70,6 +78,8 @@ class EngineConfig:
             same bits; "always" does not ask what was found before.
         max_context_tokens: Longest sequence; the model's own limit, or the cache's if that is smaller, where None.
         admission: How works wait for room in the KV cache.
+        cache_update: What a work may use of the KV that is there, see `CacheUpdate`. With "rebuild" a sequence gives
+            its blocks back as soon as its work ends. Batch-invariant logits are the same bits under each.
     """
 
     model_directory: Path
@@ -86,6 +96,7 @@ class EngineConfig:
     self_test: SelfTesting = "remembered"
     max_context_tokens: int | None = None
     admission: AdmissionRules = field(default_factory=AdmissionRules)
+    cache_update: CacheUpdate = "keep"
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,7 @@ class Engine:
         self._stall_bound = StallBound(config.max_decode_stall_seconds, config.max_rows_per_step)
         self._clock = PassClock()
         self._lay_out = chunked_batch if config.batch_invariant == "off" else split_batch
+        self._cache_update: CacheUpdate = config.cache_update
         self._inbox = _Inbox()
         self._sequences: dict[int, Sequence] = {}
         self._rules = config.admission
@@ -152,45 +164,8 @@ class Engine:
 
     @classmethod
     def load(cls, config: EngineConfig, watch: WatchPass | None = None) -> Self:
-        """Build, compile and self-test a prepared model; takes seconds.
-
-        Raises:
-            UnsupportedModelError: The directory holds no model that can be built.
-            BlocksExhaustedError: `kv_cache_bytes` is too small to be of use.
-            SelfTestError: Logits are not finite, or not batch-invariant where that is required.
-        """
-        manifest, build = load_model(config.model_directory, config.head)
-        precision = choose_precision(
-            config.device, manifest.weights, config.compute_precision, config.kv_precision
-        )
-        runner_config = RunnerConfig(
-            config.device,
-            precision.compute,
-            precision.kv,
-            config.num_threads,
-            config.kv_cache_bytes,
-            config.activation_group_size,
-        )
-        runner = Runner(build(), runner_config, weights=build)
-        shape = manifest.architecture
-        report = _tested(runner, runner_config, shape.vocabulary_size, config)
-        if config.batch_invariant == "require":
-            _require_invariance(report, config, precision.compute, precision.kv)
-        capacity = (runner.num_blocks - 1) * runner.block_size
-        info = EngineInfo(
-            name=manifest.name,
-            family=shape.family,
-            weights=manifest.weights,
-            compute_precision=precision.compute,
-            kv_precision=precision.kv,
-            device=config.device,
-            vocabulary_size=shape.vocabulary_size,
-            max_context_tokens=min(config.max_context_tokens or capacity, shape.max_context_tokens, capacity),
-            kv_bytes_per_token=runner.kv_bytes_per_token,
-            kv_capacity_tokens=capacity,
-            self_test=report,
-            numerics_digest=report.numerics_digest,
-        )
+        """Build, compile and self-test a prepared model, and serve it; takes seconds. Raises as `load_runner` does."""
+        runner, info = load_runner(config)
         return cls(runner, info, config, watch)
 
     def __enter__(self) -> Self:
@@ -346,6 +321,7 @@ class Engine:
     def _fork(self, source: Sequence, forked: Sequence) -> None:
         if not (source.is_closed or forked.is_closed):
             forked.inherit(source)
+            self._drop_unusable(forked)
             self._sequences[id(forked)] = forked
 
     def _admit(self) -> None:
@@ -358,7 +334,11 @@ class Engine:
         work, sequence = handle.work, handle.work.sequence
         try:
             plan = plan_admission(
-                work, self._pool, self._limits, partial(self._evictable, may_preempt=may_preempt)
+                work,
+                self._pool,
+                self._limits,
+                partial(self._evictable, may_preempt=may_preempt),
+                self._cache_update,
             )
         except BlocksExhaustedError:
             raise
@@ -472,7 +452,59 @@ class Engine:
         self._tasks = [task for task in self._tasks if task not in done]
         self._has_room_changed |= bool(done)
         for task in done:
+            self._drop_unusable(task.sequence)
             task.resolve()
+
+    def _drop_unusable(self, sequence: Sequence) -> None:
+        """Give back the blocks that no later work may use."""
+        if self._cache_update == "rebuild":
+            sequence.evict()
+        elif self._cache_update == "partial":
+            sequence.truncate(sequence.num_computed // self._pool.block_size * self._pool.block_size)
+
+
+def load_runner(config: EngineConfig) -> tuple[Runner, EngineInfo]:
+    """Build, compile and self-test a prepared model; takes seconds. One engine at a time may have the runner.
+
+    Raises:
+        UnsupportedModelError: The directory holds no model that can be built.
+        ConfigError: The device does not compute in these precisions.
+        BlocksExhaustedError: `kv_cache_bytes` is too small to be of use.
+        SelfTestError: Logits are not finite, or not batch-invariant where that is required.
+    """
+    manifest, build = load_model(config.model_directory, config.head)
+    precision = choose_precision(
+        config.device, manifest.weights, config.compute_precision, config.kv_precision
+    )
+    runner_config = RunnerConfig(
+        config.device,
+        precision.compute,
+        precision.kv,
+        config.num_threads,
+        config.kv_cache_bytes,
+        config.activation_group_size,
+    )
+    runner = Runner(build(), runner_config, weights=build)
+    shape = manifest.architecture
+    report = _tested(runner, runner_config, shape.vocabulary_size, config)
+    if config.batch_invariant == "require":
+        _require_invariance(report, config, precision)
+    capacity = (runner.num_blocks - 1) * runner.block_size
+    info = EngineInfo(
+        name=manifest.name,
+        family=shape.family,
+        weights=manifest.weights,
+        compute_precision=precision.compute,
+        kv_precision=precision.kv,
+        device=config.device,
+        vocabulary_size=shape.vocabulary_size,
+        max_context_tokens=min(config.max_context_tokens or capacity, shape.max_context_tokens, capacity),
+        kv_bytes_per_token=runner.kv_bytes_per_token,
+        kv_capacity_tokens=capacity,
+        self_test=report,
+        numerics_digest=report.numerics_digest,
+    )
+    return runner, info
 
 
 def _tested(
@@ -491,13 +523,14 @@ def _tested(
     return report
 
 
-def _require_invariance(report: SelfTestReport, config: EngineConfig, compute: str, kv: str) -> None:
+def _require_invariance(report: SelfTestReport, config: EngineConfig, precision: Precision) -> None:
     if report.batch_invariant:
         return
     checks = ", ".join(report.failed_checks)
+    other = 'kv_precision "auto"' if precision.kv in QUANTISED_KV else "another precision"
     message = (
-        f"Logits on {config.device} in {compute} with {kv} KV depend on the batch (failed: {checks}). Choose another "
-        'precision, or batch_invariant "prefer" to serve without the promise of exactness.'
+        f"Logits on {config.device} in {precision.compute} with {precision.kv} KV depend on the batch (failed: "
+        f'{checks}). Choose {other}, or batch_invariant "prefer" or "off" to serve without the promise of exactness.'
     )
     raise SelfTestError(message, check=checks)
 

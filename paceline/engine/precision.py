@@ -1,8 +1,12 @@
-"""Which precision "auto" means."""
+"""Which precision "auto" means, and which ones quantise the KV."""
 
 from typing import NamedTuple
 
 import openvino as ov
+
+# Neighbouring rows share scales: what is read of a row depends on which others were written beside it, refused drafts
+# among them.
+QUANTISED_KV = frozenset({"u8", "u4"})
 
 
 class Precision(NamedTuple):

@@ -17,6 +17,7 @@ from paceline.engine.graph.exported import read_exported
 from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
 from paceline.engine.graph.weights import FAST_HEAD, open_weights
 from paceline.engine.work import Logits
+from paceline.errors import ConfigError
 
 # Vector loads of the KV are fastest when blocks start at a cache line.
 ALIGNMENT = 64
@@ -33,7 +34,7 @@ class RunnerConfig:
     Attributes:
         device: OpenVINO device.
         compute_precision: "f32" or "bf16".
-        kv_precision: "f32", "f16", "bf16" or "u8".
+        kv_precision: "f32", "f16", "bf16", "u8" or "u4".
         num_threads: Threads of a forward pass.
         kv_cache_bytes: Memory for the KV cache.
         activation_group_size: Neighbouring activations that share a scale where they are quantised to meet int8 or int4
@@ -60,32 +61,21 @@ class Runner:
     """
 
     def __init__(self, model: ov.Model, config: RunnerConfig, weights: object = None) -> None:
-        """Compile and allocate. Raises BlocksExhaustedError where the memory holds no useful cache.
+        """Compile and allocate.
 
         `weights` is what keeps the memory of the model's constants: OpenVINO holds no reference to int4 arrays.
+
+        Raises:
+            ConfigError: The device does not compute in these precisions.
+            BlocksExhaustedError: The memory holds no useful cache.
         """
         self._weights = weights
-        properties = {
-            "INFERENCE_PRECISION_HINT": config.compute_precision,
-            "KV_CACHE_PRECISION": config.kv_precision,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        if config.device == "CPU":
-            # The process is pinned as a whole; pinning by the plugin would put two replicas on one core.
-            threads = {
-                "INFERENCE_NUM_THREADS": config.num_threads,
-                "NUM_STREAMS": 1,
-                "ENABLE_CPU_PINNING": False,
-            }
-            properties |= threads
-            if config.activation_group_size is not None:
-                properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = config.activation_group_size
-        self._compiled = ov.Core().compile_model(model, config.device, properties)
+        self._compiled = _compile(model, config)
         self._request = self._compiled.create_infer_request()
         self.num_threads = (
             int(self._compiled.get_property("INFERENCE_NUM_THREADS")) if config.device == "CPU" else 1
         )
-        self._allocate(config.kv_cache_bytes)
+        self._allocate(config)
 
     def forward(self, batch: Batch) -> Logits:
         """Run one pass and return logits [batch.num_logits, vocab_size], valid until the next pass.
@@ -102,17 +92,20 @@ class Runner:
         for cache in self._caches:
             cache[destination] = cache[source]
 
-    def _allocate(self, kv_cache_bytes: int) -> None:
+    def _allocate(self, config: RunnerConfig) -> None:
         inputs = [one for one in self._compiled.inputs if "_cache." in one.any_name]
+        _check_kv_precision({one.element_type.get_type_name() for one in inputs}, config)
         shapes = {one.any_name: [size.get_length() for size in one.partial_shape[1:]] for one in inputs}
         sizes = {one.any_name: _num_bytes(shapes[one.any_name], one.element_type) for one in inputs}
         # Not the keys' shape: u8 keys are quantised by channel and keep scales in rows of their own.
         self.block_size = shapes["value_cache.0"][1]
         self.kv_bytes_per_token = sum(sizes.values()) // self.block_size
-        self.num_blocks = kv_cache_bytes // sum(sizes.values())
+        self.num_blocks = config.kv_cache_bytes // sum(sizes.values())
         if self.num_blocks < MIN_BLOCKS:
             least = MIN_BLOCKS * sum(sizes.values())
-            message = f"{kv_cache_bytes} bytes hold {self.num_blocks} blocks of KV; give at least {least}."
+            message = (
+                f"{config.kv_cache_bytes} bytes hold {self.num_blocks} blocks of KV; give at least {least}."
+            )
             raise BlocksExhaustedError(message, num_total=self.num_blocks)
         self._caches: list[npt.NDArray[np.uint8]] = []
         for one in inputs:
@@ -121,6 +114,48 @@ class Runner:
             self._caches.append(memory)
             shape = ov.Shape([self.num_blocks, *shapes[one.any_name]])
             self._request.set_tensor(one.any_name, ov.Tensor(memory, shape, one.element_type))
+
+
+def _compile(model: ov.Model, config: RunnerConfig) -> ov.CompiledModel:
+    properties = {
+        "INFERENCE_PRECISION_HINT": config.compute_precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        "KV_CACHE_PRECISION": config.kv_precision,
+    }
+    if config.device == "CPU":
+        # The process is pinned as a whole; pinning by the plugin would put two replicas on one core.
+        threads = {
+            "INFERENCE_NUM_THREADS": config.num_threads,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        properties |= threads
+        if config.activation_group_size is not None:
+            properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = config.activation_group_size
+    try:
+        return ov.Core().compile_model(model, config.device, properties)
+    except RuntimeError as error:
+        raise _refusal(config, error) from error
+
+
+def _refusal(config: RunnerConfig, error: RuntimeError) -> ConfigError:
+    """Name the settings; OpenVINO's reason is the last line of its error, below the places that it passed."""
+    reason = (str(error).strip().splitlines() or ["no reason given"])[-1].strip()
+    message = (
+        f"OpenVINO does not compile this model on {config.device} in {config.compute_precision} with "
+        f"{config.kv_precision} KV ({reason}). Choose another device, compute_precision or kv_precision."
+    )
+    return ConfigError(message, setting="")
+
+
+def _check_kv_precision(found: set[str], config: RunnerConfig) -> None:
+    """Refuse a cache that is kept otherwise than was asked for; other devices than CPUs have their own names for it."""
+    if config.device == "CPU" and found != {config.kv_precision}:
+        message = (
+            f"OpenVINO keeps the KV in {' and '.join(sorted(found))} where {config.kv_precision} was asked for beside "
+            f"{config.compute_precision}. Choose another kv_precision."
+        )
+        raise ConfigError(message, setting="kv_precision")
 
 
 def load_model(directory: Path, head: HeadKind = "exact") -> tuple[Manifest, Callable[[], ov.Model]]:

@@ -199,8 +199,20 @@ class ModelServiceConfig(ServiceConfig):
         Literal["auto", "f32", "bf16"], Field(description="Precision of the computation.")
     ] = "auto"
     kv_precision: Annotated[
-        Literal["auto", "f32", "f16", "bf16", "u8"], Field(description="Precision of the KV cache.")
+        Literal["auto", "f32", "f16", "bf16", "u8", "u4"],
+        Field(
+            description="Precision of the KV cache. With u8 and u4 logits depend on the batch: they need "
+            "--batch-invariant prefer or off."
+        ),
     ] = "auto"
+    kv_cache_update: Annotated[
+        Literal["keep", "partial", "rebuild"],
+        Field(
+            description="What a round uses of the KV that is there: keep all up to where the ids agree, partial full "
+            "blocks alone, rebuild nothing, and none is held between rounds. Tokens are the same under each where "
+            "logits do not depend on the batch; keep is the fastest."
+        ),
+    ] = "keep"
     activation_group_size: Annotated[int | None, Field(description=ACTIVATION_GROUP_DESCRIPTION, ge=0)] = None
     batch_invariant: Annotated[
         Literal["require", "prefer", "off"],

@@ -149,4 +149,5 @@ def engine_config(config: ModelServiceConfig, directory: Path, head: HeadKind = 
             deadline_seconds=config.admission_deadline_seconds,
             protect_seconds=config.session_protect_seconds,
         ),
+        cache_update=config.kv_cache_update,
     )

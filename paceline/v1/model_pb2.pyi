@@ -48,7 +48,7 @@ class ModelInfo(_message.Message):
     compute_precision: _builtins.str
     """Precision of the computation: "f32" or "bf16"."""
     kv_precision: _builtins.str
-    """Precision of the KV cache: "f32", "f16", "bf16" or "u8"."""
+    """Precision of the KV cache: "f32", "f16", "bf16", "u8" or "u4"."""
     device: _builtins.str
     """OpenVINO device that runs the graph, for example "CPU"."""
     vocabulary_size: _builtins.int

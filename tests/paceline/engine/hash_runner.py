@@ -14,7 +14,14 @@ import numpy as np
 
 from paceline.engine.batch import Batch
 from paceline.engine.block_pool import PADDING_BLOCK
-from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo, SelfTestReport
+from paceline.engine.engine import (
+    AdmissionRules,
+    CacheUpdate,
+    Engine,
+    EngineConfig,
+    EngineInfo,
+    SelfTestReport,
+)
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Logits
 
@@ -29,6 +36,7 @@ class HashRunner:
 
     Attributes:
         sequences: Where they are given, each row must write to a slot of its own, whose KV no sequence has yet.
+        writes_once: Whether besides a block must be written in order, from its first slot on, and never copied.
         before_pass: Called with each batch before it runs.
     """
 
@@ -38,8 +46,10 @@ class HashRunner:
         self.block_size = block_size
         self.kv_bytes_per_token = 8
         self.sequences: Mapping[int, Sequence] | None = None
+        self.writes_once = False
         self.before_pass: Callable[[Batch], None] = lambda _: None
         self._kv = np.random.default_rng(1).integers(2**62, size=(num_blocks, block_size), dtype=np.uint64)
+        self._num_written = [0] * num_blocks
 
     def forward(self, batch: Batch) -> Logits:
         self.before_pass(batch)
@@ -58,6 +68,7 @@ class HashRunner:
         return logits
 
     def copy_block(self, source: int, destination: int) -> None:
+        assert not self.writes_once, "a block is copied"
         self._kv[destination] = self._kv[source]
 
     def _slots(self, table: Items[int], num_slots: int) -> list[int]:
@@ -75,6 +86,14 @@ class HashRunner:
         assert len(set(written)) == len(written), "two rows write the same slot"
         in_use = {slot for sequence in sequences.values() for slot in self._slots_in_use(sequence)}
         assert in_use.isdisjoint(written), "KV that a sequence has is written over"
+        if self.writes_once:
+            self._require_order(written)
+
+    def _require_order(self, written: list[tuple[int, int]]) -> None:
+        """A block that begins anew is another one; no slot of the same one is written twice."""
+        for block, slot in sorted(written):
+            assert slot in {0, self._num_written[block]}, "a slot is written twice"
+            self._num_written[block] = slot + 1
 
     def _slots_in_use(self, sequence: Sequence) -> Iterator[tuple[int, int]]:
         for position in range(sequence.num_computed):
@@ -104,6 +123,7 @@ def hash_engine(
     runner: HashRunner | None = None,
     admission: AdmissionRules = UNPROTECTED,
     max_decode_stall_seconds: float = 3600,  # as long as a test may hold a pass back
+    cache_update: CacheUpdate = "keep",
 ) -> Engine:
     """An engine on a HashRunner; `num_blocks` counts the padding block."""
     runner = runner or HashRunner(num_blocks)
@@ -121,9 +141,11 @@ def hash_engine(
         max_rows_per_step=max_rows,
         admission=admission,
         max_decode_stall_seconds=max_decode_stall_seconds,
+        cache_update=cache_update,
     )
     engine = Engine(runner, info, config)  # pyright: ignore[reportArgumentType] - a stand-in of the same shape
     runner.sequences = engine._sequences
+    runner.writes_once = cache_update != "keep"
     return engine
 
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from paceline.engine.admission import Admitted, Limits, carry_out, plan_admission
+from paceline.engine.admission import Admitted, CacheUpdate, Limits, carry_out, plan_admission
 from paceline.engine.block_pool import BlockPool
 from paceline.engine.errors import (
     BlocksExhaustedError,
@@ -31,9 +31,10 @@ class Cache:
         self.pool = BlockPool(num_blocks=9, block_size=BLOCK_SIZE)
         self.copies: list[tuple[int, int]] = []
         self.limits = LIMITS
+        self.cache_update: CacheUpdate = "keep"
 
     def admit(self, work: Work, idle: Iterable[Sequence] = ()) -> Admitted:
-        plan = plan_admission(work, self.pool, self.limits, lambda: list(idle))
+        plan = plan_admission(work, self.pool, self.limits, lambda: list(idle), self.cache_update)
         return carry_out(plan, work, self.pool, lambda *copied: self.copies.append(copied))
 
     def fork(self, source: Sequence) -> Sequence:
@@ -267,3 +268,62 @@ def test_what_needs_more_blocks_than_there_are_is_told_so(cache: Cache) -> None:
         cache.admit(work(sequence, 4, [1] * 29), idle=[idle])
     assert caught.value.facts == {"num_needed": 9, "num_free": 6, "num_total": 8}
     assert cache.snapshot(sequence, idle) == before
+
+
+# What of the KV may be used
+
+
+@pytest.mark.parametrize(("cache_update", "num_kept"), [("keep", 10), ("partial", 8), ("rebuild", 0)])
+def test_of_ones_own_kv_all_stays_or_its_full_blocks_or_nothing(
+    cache: Cache, cache_update: CacheUpdate, num_kept: int
+) -> None:
+    sequence = cache.sequence(range(10))
+    cache.cache_update = cache_update
+    admitted = cache.admit(work(sequence, 8, [8, 9, 10], num_selected=1))
+    assert (admitted.num_cached_tokens, sequence.num_computed) == (max(0, num_kept - 8), num_kept)
+    assert (sequence.token_ids, len(sequence.blocks), cache.pool.num_used) == (list(range(11)), 3, 3)
+
+
+@pytest.mark.parametrize(("cache_update", "num_found"), [("keep", 8), ("partial", 8), ("rebuild", 0)])
+def test_full_blocks_of_others_are_found_unless_all_is_computed_again(
+    cache: Cache, cache_update: CacheUpdate, num_found: int
+) -> None:
+    source, sequence = cache.sequence(range(10)), cache.sequence()
+    cache.cache_update = cache_update
+    admitted = cache.admit(work(sequence, 0, range(10), num_selected=1))
+    assert (admitted.num_cached_tokens, sequence.num_computed) == (num_found, num_found)
+    num_shared = len({*source.blocks} & {*sequence.blocks})
+    assert num_shared == num_found // BLOCK_SIZE
+
+
+@pytest.mark.parametrize("cache_update", ["partial", "rebuild"])
+def test_a_shared_block_that_nobody_appends_to_is_never_copied(
+    cache: Cache, cache_update: CacheUpdate
+) -> None:
+    source = cache.sequence(range(6))
+    forked = cache.fork(source)
+    cache.cache_update = cache_update
+    for one in (forked, source):
+        cache.compute(one, work(one, 6, [50], num_selected=1))
+    assert cache.copies == []
+    assert source.blocks[1] != forked.blocks[1]
+
+
+def test_ones_own_blocks_make_room_for_computing_them_again(cache: Cache) -> None:
+    sequence = cache.sequence(range(28))
+    cache.cache_update = "rebuild"
+    assert cache.compute(sequence, work(sequence, 20, range(60, 68), num_selected=1)).num_cached_tokens == 0
+    assert (len(sequence.blocks), cache.pool.num_used) == (7, 7)
+
+
+def test_blocks_that_a_fork_holds_too_make_no_room(cache: Cache) -> None:
+    source = cache.sequence(range(28))
+    forked = cache.fork(source)
+    cache.cache_update = "rebuild"
+    before = cache.snapshot(source, forked)
+    with pytest.raises(BlocksExhaustedError) as caught:
+        cache.admit(work(forked, 4, range(60, 64), num_selected=1))
+    assert (caught.value.facts["num_needed"], caught.value.facts["num_free"]) == (2, 1)
+    assert cache.snapshot(source, forked) == before
+    cache.admit(work(forked, 4, range(60, 64), num_selected=1), idle=[source])
+    assert (source.blocks, len(forked.blocks)) == ([], 2)

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from paceline.engine.engine import Engine
+from paceline.engine.engine import CacheUpdate, Engine
 from paceline.engine.errors import (
     BlocksExhaustedError,
     ContextTooLongError,
@@ -37,9 +37,16 @@ class Known:
 
 
 class BlockAccounting(RuleBasedStateMachine):
+    cache_update: CacheUpdate = "keep"
+
     def __init__(self) -> None:
         super().__init__()
-        self.engine: Engine = hash_engine(NUM_BLOCKS, max_rows=12, max_context_tokens=MAX_CONTEXT_TOKENS)
+        self.engine: Engine = hash_engine(
+            NUM_BLOCKS,
+            max_rows=12,
+            max_context_tokens=MAX_CONTEXT_TOKENS,
+            cache_update=self.cache_update,
+        )
         self.pool = self.engine._pool
         self.known: list[Known] = []
         self.closing: list[WorkHandle] = []  # works of sequences that were closed while they ran
@@ -195,11 +202,29 @@ class BlockAccounting(RuleBasedStateMachine):
             assert one.sequence.num_computed <= len(one.sequence.token_ids)
 
 
+class PartialBlockAccounting(BlockAccounting):
+    cache_update = "partial"
+
+
+class RebuildBlockAccounting(BlockAccounting):
+    cache_update = "rebuild"
+
+
 TestBlockAccounting = BlockAccounting.TestCase
 TestBlockAccounting.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestPartialBlockAccounting = PartialBlockAccounting.TestCase
+TestPartialBlockAccounting.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestRebuildBlockAccounting = RebuildBlockAccounting.TestCase
+TestRebuildBlockAccounting.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 class TestManyBlockAccountings(BlockAccounting.TestCase):
     settings = settings(max_examples=4_000, stateful_step_count=60, deadline=None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+class TestManyPartialBlockAccountings(PartialBlockAccounting.TestCase):
+    settings = settings(max_examples=2_000, stateful_step_count=60, deadline=None)

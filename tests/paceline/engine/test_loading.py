@@ -13,8 +13,10 @@ from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
 from paceline.engine.graph.weights import FAST_HEAD, quantize
 from paceline.engine.runner import MIN_BLOCKS
 from paceline.engine.work import Work
+from paceline.errors import ConfigError
 from paceline.models.catalog import SMOLLM2_135M
 from paceline.models.prepare import prepare
+from tests.paceline.engine.capture import logits_of, run
 from tests.paceline.engine.tiny_models import LLAMA, QWEN2, random_weights, stored_weights, write_prepared
 
 BYTES_PER_TOKEN = 2 * LLAMA.num_layers * LLAMA.num_kv_heads * LLAMA.head_size * 4  # keys and values in f32
@@ -90,12 +92,54 @@ def test_u8_kv_is_reported_as_not_batch_invariant_on_a_real_model() -> None:
         assert engine.info.self_test.failed_checks == ("one row a pass",)
 
 
+@pytest.mark.parametrize("kv_precision", ["u8", "u4"])
 def test_a_model_whose_logits_depend_on_the_batch_is_not_loaded_where_exactness_is_required(
-    tiny: Path,
+    tiny: Path, kv_precision: str
 ) -> None:
-    with pytest.raises(SelfTestError, match="u8 KV depend on the batch") as caught:
-        load(tiny, kv_precision="u8")
+    with pytest.raises(SelfTestError, match=f"{kv_precision} KV depend on the batch") as caught:
+        load(tiny, kv_precision=kv_precision)
     assert caught.value.facts == {"check": "one row a pass"}
+    assert 'Choose kv_precision "auto", or batch_invariant "prefer" or "off"' in caught.value.message
+
+
+@pytest.mark.parametrize("batch_invariant", ["prefer", "off"])
+@pytest.mark.parametrize(("kv_precision", "least_saving"), [("u8", 2), ("u4", 3)])
+def test_quantised_kv_is_loaded_and_reported_where_no_exactness_is_required(
+    tiny: Path, kv_precision: str, least_saving: float, batch_invariant: str
+) -> None:
+    with load(tiny, kv_precision=kv_precision, batch_invariant=batch_invariant) as engine:
+        info = engine.info
+        ids = run(engine, engine.open_sequence(), 0, range(40), num_selected=1, num_drawn=30).drawn_ids
+    assert (info.kv_precision, info.self_test.batch_invariant, len(ids)) == (kv_precision, False, 30)
+    assert info.kv_bytes_per_token <= BYTES_PER_TOKEN / least_saving
+
+
+@pytest.mark.parametrize("kv_precision", ["f32", "f16", "u8", "u4"])
+def test_a_shared_block_is_copied_whole_in_each_precision(tiny: Path, kv_precision: str) -> None:
+    with load(tiny, kv_precision=kv_precision, batch_invariant="off") as engine:
+        source = engine.open_sequence()
+        run(engine, source, 0, range(40))
+        forked = engine.fork_sequence(source)
+        of_fork, of_source = (logits_of(engine, one, 40, [50]) for one in (forked, source))
+        assert forked.blocks[1] != source.blocks[1]
+    assert of_fork.tobytes() == of_source.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"compute_precision": "f32", "kv_precision": "bf16"}, ["f32", "bf16", "kv_precision"]),
+        ({"compute_precision": "f32", "kv_precision": "i3"}, ["i3 KV", "kv_precision"]),
+        ({"compute_precision": "f32", "device": "NOWHERE"}, ["NOWHERE", "device"]),
+    ],
+)
+def test_precisions_that_the_device_does_not_have_are_named(
+    tiny: Path, options: dict[str, str], words: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tiny, **options)
+    assert [word for word in words if word not in caught.value.message] == []
+    assert "\n" not in caught.value.message
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def test_a_configuration_does_not_change() -> None:
         ([*REQUIRED, "--listen", "a:70000"], ["--listen", "a:70000"]),
         ([*REQUIRED, "--kv-cache-mib", "much"], ["--kv-cache-mib", "much", "integer"]),
         ([*REQUIRED, "--weights", "int3"], ["--weights", "int3", "int8"]),
+        ([*REQUIRED, "--kv-precision", "u3"], ["--kv-precision", "u3", "u8", "u4"]),
+        (
+            [*REQUIRED, "--kv-cache-update", "some"],
+            ["--kv-cache-update", "some", "keep", "partial", "rebuild"],
+        ),
         ([*REQUIRED, "--cores", "0,x"], ["--cores", "x"]),
         ([*REQUIRED, "--peers", "a:1,b"], ["--peers", "b"]),
         (
