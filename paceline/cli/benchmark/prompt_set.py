@@ -1,4 +1,4 @@
-"""The prompts that are measured: files of benchmarks/prompts, or a file of the user's own."""
+"""The prompts that are measured: those that lie beside this module, or a file of the user's own."""
 
 import tomllib
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from paceline.errors import ConfigError
 
-PROMPTS_DIRECTORY = Path(__file__).resolve().parents[3] / "benchmarks" / "prompts"
 ALL = "all"
+_BUILT_IN = Path(__file__).with_name("prompts")
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ def read_prompts(selection: str) -> tuple[BenchPrompt, ...]:
     """
     if selection.endswith(".toml"):
         return _read_file(Path(selection))
-    files = {path.stem: path for path in sorted(PROMPTS_DIRECTORY.glob("*.toml"))}
+    files = {path.stem: path for path in sorted(_BUILT_IN.glob("*.toml"))}
     kinds = list(files) if selection == ALL else selection.split(",")
     if unknown := [kind for kind in kinds if kind not in files]:
-        known = ", ".join([ALL, *files]) if files else "none, as benchmarks/ is not here: give a .toml file"
+        known = ", ".join([ALL, *files])
         raise ConfigError(f"--prompts {','.join(unknown)}: there is {known}", setting="prompts")
     return tuple(prompt for kind in kinds for prompt in _read_file(files[kind]))
 
