@@ -23,11 +23,12 @@ class PacelineCommands(DeferredGroup):
         "log-level": "Show or set the log level of a running process.",
         "keys": "Draw API keys for tenants, and print their digests.",
         "bench": "Measure tokens per second, target-only beside speculative.",
+        "evaluate": "Decide with numbers whether a draft pays, with which K, memory and cost.",
         "models": "List, pull and prepare models.",
     }
 
 
-_STARTERS = frozenset({"bench", "demo", "up"})
+_STARTERS = frozenset({"bench", "demo", "evaluate", "up"})
 
 app = typer.Typer(
     name="paceline",

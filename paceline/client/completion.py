@@ -15,10 +15,19 @@ from paceline.client.generation import (
 
 @dataclass(frozen=True)
 class Arrival:
-    """`num_tokens` arrived together, `seconds` after the request was sent."""
+    """`num_tokens` arrived together, `seconds` after the request was sent.
+
+    Attributes:
+        round: Number of the last of the rounds that brought them.
+        num_draft_tokens: Draft tokens of these rounds that the target judged.
+        num_accepted: Tokens among these that were draft tokens.
+    """
 
     seconds: float
     num_tokens: int
+    round: int = 0
+    num_draft_tokens: int = 0
+    num_accepted: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class CompletionBuilder:
                 self._started = event
             case TokenChunk():
                 self._chunks.append(event)
-                self._arrivals.append(Arrival(monotonic() - self._sent_at, len(event.tokens)))
+                self._arrivals.append(_arrival(event, monotonic() - self._sent_at))
             case GenerationSummary():
                 self._summary = event
 
@@ -102,3 +111,7 @@ class CompletionBuilder:
             self._summary,
             tuple(self._arrivals),
         )
+
+
+def _arrival(chunk: TokenChunk, seconds: float) -> Arrival:
+    return Arrival(seconds, len(chunk.tokens), chunk.round, chunk.num_draft_tokens, chunk.num_accepted)

@@ -1,0 +1,1 @@
+"""What `paceline evaluate` measures, what follows from it, and how it is told."""
