@@ -18,7 +18,7 @@ ARGS ?=
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 UV := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' locks/dev.txt)
-TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml | sort -u)
 PROTOS := $(wildcard protos/paceline/v1/*.proto)
 
 # Stamps: one for each lock, in the environment itself, so that removing .venv undoes everything.
@@ -38,6 +38,10 @@ demo: $(SERVE) ## Real models, three services and Redis on this machine: with an
 .PHONY: bench
 bench: $(BENCH) ## The reference pair beside OpenVINO GenAI and transformers (ARGS="--preset quick|shows|full")
 	@$(BIN)/python -m benchmarks.suite $(ARGS)
+
+.PHONY: notebook
+notebook: $(REFERENCE) ## Execute notebooks/ and keep the outputs (ARGS="--pair reference --output reference.ipynb")
+	@$(BIN)/python -m notebooks.execute $(ARGS)
 
 ##@ Test
 
@@ -98,7 +102,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-head
 
 .PHONY: lock
 lock: $(DEV) ## Resolve the dependencies into locks/ again (UPGRADE=1 for newer versions)
-	@$(LOCK) --extra dev --extra prepare locks/reference.in --excludes locks/excludes.in -o locks/reference.txt >/dev/null
+	@$(LOCK) --extra dev --extra notebook --extra prepare locks/reference.in --excludes locks/excludes.in -o locks/reference.txt >/dev/null
 	@$(LOCK) --extra dev -c locks/reference.txt -o locks/dev.txt >/dev/null
 	@$(LOCK) --extra local -c locks/reference.txt -o locks/serve.txt >/dev/null
 	@$(LOCK) --extra bench locks/reference.in --excludes locks/excludes.in -c locks/reference.txt -o locks/bench.txt >/dev/null

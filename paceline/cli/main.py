@@ -25,6 +25,7 @@ class PacelineCommands(DeferredGroup):
         "bench": "Measure tokens per second, target-only beside speculative.",
         "evaluate": "Decide with numbers whether a draft pays, with which K, memory and cost.",
         "models": "List, pull and prepare models.",
+        "distill": "Make a small draft for a target, from text that the target writes.",
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from paceline.engine.graph.manifest import WEIGHTS_FILE, Manifest
-from paceline.engine.graph.weights import FAST_HEAD, Array, quantize
+from paceline.engine.graph.weights import Array
 from paceline.models.cache import default_cache_dir
 from paceline.models.catalog import MODELS, find_model
 from paceline.models.errors import UnknownModelError
@@ -26,6 +26,7 @@ from paceline.models.optimum_export import export
 from paceline.models.prepared import is_prepared, name_of, prepared_path, require_format, sha256_of
 from paceline.models.pull import pull
 from paceline.models.safetensors_file import write_safetensors
+from paceline.models.stored_weights import stored_weight
 from paceline.models.tokenizer import Tokenizer
 
 # Called with what is being done, and how much of it is done and to do.
@@ -117,9 +118,5 @@ def _stored(model: GgufWeights, tensor: GgufTensor, weights: str) -> dict[str, A
     name = tensor.name.removesuffix(WEIGHT_SUFFIX)
     if values.ndim == 1:
         return {name: np.ascontiguousarray(values)}
-    # Gathering packed values is not supported, and the head decides between close logits: both stay int8.
-    kept_wider = weights == "int4" and name in {EMBEDDING, HEAD}
-    stored = quantize(name, values, "int8" if kept_wider else weights)
-    if weights == "int4" and name == (EMBEDDING if model.architecture.has_tied_head else HEAD):
-        stored |= quantize(FAST_HEAD, values, "int4")
-    return stored
+    head = EMBEDDING if model.architecture.has_tied_head else HEAD
+    return stored_weight(name, values, weights, is_table=name in {EMBEDDING, HEAD}, is_head=name == head)
