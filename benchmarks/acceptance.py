@@ -22,18 +22,15 @@ import numpy.typing as npt
 
 from paceline.cli.benchmark.machine import this_machine, versions
 from paceline.cli.benchmark.prompt_set import read_prompts
+from paceline.cli.evaluation.reading.expected import distributions_at
 from paceline.engine.engine import Engine, EngineConfig
 from paceline.engine.work import Logits, TokenIds, Work
 from paceline.models.catalog import PAIRS, find_pair
 from paceline.models.prepare import prepare
 from paceline.models.tokenizer import Tokenizer
-from paceline.sampling.acceptance import Probs, expected_acceptance_optimum, expected_acceptance_shared
-from paceline.sampling.candidates import Candidates
-from paceline.sampling.draft_distribution import quantise
 from paceline.sampling.parameters import SamplingParameters, Verification
 from paceline.sampling.rejection import DraftSelector, RejectionSelector
 from paceline.sampling.selector import selector_for
-from paceline.sampling.truncation import truncate
 
 KV_CACHE_BYTES = 128 << 20
 # Before that a model has too little to go by.
@@ -187,24 +184,15 @@ def expect(
     draft_logits: npt.NDArray[np.float32],
 ) -> Expected:
     """Compute the acceptance at one place from the logits there [vocab_size]."""
-    target, draft = (
-        truncate(Candidates.of_row(row, parameters.temperature), parameters)
-        for row in (target_logits, draft_logits)
-    )
-    shipped = quantise(draft)
-    vocabulary_size = len(target_logits)
-    target_probs = _dense(target.ids, target.probs, vocabulary_size)
-    draft_probs = _dense(draft.ids, draft.probs, vocabulary_size)
-    optimum = expected_acceptance_optimum(target_probs, draft_probs)
+    found = distributions_at(parameters, target_logits, draft_logits)
+    shared, rejection, optimum = found.expected
     return Expected(
-        shared=expected_acceptance_shared(target_probs, draft_probs),
+        shared=shared,
         bound=optimum / (2 - optimum),
         optimum=optimum,
-        rejection=expected_acceptance_optimum(
-            target_probs, _dense(shipped.ids, shipped.probs, vocabulary_size)
-        ),
-        independent=float((target_probs * draft_probs).sum()),
-        num_bytes=len(shipped.encode()),
+        rejection=rejection,
+        independent=float((found.target_probs * found.draft_probs).sum()),
+        num_bytes=len(found.shipped.encode()),
     )
 
 
@@ -230,12 +218,6 @@ def _measured(accepted: Sequence[npt.NDArray[np.bool_]], expected: Sequence[floa
     probs = np.array(expected)
     variance = (probs * (1 - probs)).sum() / len(accepted) / len(probs) ** 2
     return Measured(float(np.mean(accepted)), float(np.sqrt(variance)))
-
-
-def _dense(ids: npt.NDArray[np.integer], probs: Probs, vocabulary_size: int) -> Probs:
-    dense = np.zeros(vocabulary_size)
-    dense[ids] = probs
-    return dense
 
 
 def _print_table(measured: Iterable[Acceptance]) -> None:

@@ -26,20 +26,21 @@ from time import monotonic, process_time
 from typing import NamedTuple, cast, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from paceline.cli.benchmark.machine import this_machine, versions
-from paceline.cli.benchmark.prompt_set import read_prompts
+from paceline.cli.benchmark.prompt_set import BenchPrompt, read_prompts
 from paceline.cli.benchmark.spread import Spread, spread_of
+from paceline.cli.evaluation.reading.chats import encoded_prompts
+from paceline.cli.evaluation.reading.texts import Ids
 from paceline.engine.engine import CacheUpdate, Engine, EngineConfig, EngineInfo, load_runner
 from paceline.engine.runner import Runner
 from paceline.engine.task import Pass
 from paceline.engine.work import Logits, TokenIds, Work, WorkResult
 from paceline.errors import PacelineError
 from paceline.models.catalog import PAIRS, Pair, find_pair
-from paceline.models.chat_message import ChatMessage
 from paceline.models.prepare import prepare
 from paceline.models.tokenizer import Tokenizer
+from paceline.sampling.logprobs import token_logprobs
 
 KV_CACHE_BYTES = 128 << 20
 STRATEGIES = "auto:keep,auto:partial,auto:rebuild,u8:keep,u4:keep"
@@ -268,12 +269,12 @@ def encoded_text(tokenizer: Tokenizer, num_tokens: int) -> list[int]:
     return ids[:num_tokens]
 
 
-def chats(tokenizer: Tokenizer, selection: str, num_chats: int) -> list[list[int]]:
+def chats(tokenizer: Tokenizer, selection: str, num_chats: int) -> list[Ids]:
     """Return the ids of chats, the first one of each kind, over again where there are too few."""
-    firsts: dict[str, str] = {}
+    firsts: dict[str, BenchPrompt] = {}
     for prompt in read_prompts(selection):
-        firsts.setdefault(prompt.kind, prompt.text)
-    ids = [tokenizer.encode_chat([ChatMessage("user", text)]) for text in firsts.values()]
+        firsts.setdefault(prompt.kind, prompt)
+    ids = encoded_prompts(list(firsts.values()), tokenizer)
     return [ids[number % len(ids)] for number in range(num_chats)]
 
 
@@ -395,20 +396,14 @@ def read(model: LoadedModel, update: CacheUpdate, ids: Sequence[int], num_draft_
 def compared(expected: Logits, logits: Logits, ids: Sequence[int]) -> Exactness:
     """Compare two readings of a text row by row."""
     pairs = list(zip(expected, logits, strict=True))
-    surprise = [surprise_of(row, following) for row, following in zip(logits[:-1], ids[1:], strict=True)]
+    own = [token_logprobs(row, one, 0).logprob for row, one in zip(logits[:-1], ids[1:], strict=True)]
     return Exactness(
         num_positions=len(pairs),
         same_ids=float(np.mean([one.argmax() == other.argmax() for one, other in pairs])),
         same_bits=float(np.mean([one.tobytes() == other.tobytes() for one, other in pairs])),
         max_difference=float(max(np.abs(one - other).max() for one, other in pairs)),
-        perplexity=float(np.exp(np.mean(surprise))),
+        perplexity=float(np.exp(-np.mean(own))),
     )
-
-
-def surprise_of(row: npt.NDArray[np.float32], token_id: int) -> float:
-    """Return the negative log-probability of an id, in nats."""
-    wide = row.astype(np.float64) - row.max()
-    return float(np.log(np.exp(wide).sum()) - wide[token_id])
 
 
 def summary(

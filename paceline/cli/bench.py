@@ -42,6 +42,7 @@ from paceline.cli.cluster_options import (
 )
 from paceline.cli.failure import FAILURE_EXIT_CODE
 from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
+from paceline.cli.number_list import parse_num_draft_tokens
 from paceline.client.orchestrator import Orchestrator, connect
 from paceline.errors import ConfigError
 from paceline.local.cluster import LocalCluster
@@ -180,17 +181,8 @@ def _variants(speculation: str, numbers: str) -> list[Variant]:
     if not set(modes) <= {FIXED, ADAPTIVE.name}:
         message = f"--speculation {speculation}: write {FIXED}, {ADAPTIVE.name} or both with a comma"
         raise ConfigError(message, setting="speculation")
-    fixed = _fixed_variants(numbers) if FIXED in modes else []
+    fixed = [Variant(number) for number in parse_num_draft_tokens(numbers)] if FIXED in modes else []
     return [TARGET_ONLY, *fixed, *([ADAPTIVE] if ADAPTIVE.name in modes else [])]
-
-
-def _fixed_variants(text: str) -> list[Variant]:
-    numbers = text.split(",")
-    if not all(number.isdecimal() and 1 <= int(number) <= 64 for number in numbers):
-        raise ConfigError(
-            f"--num-draft-tokens {text}: write numbers from 1 to 64, as in 3,5,8", setting="num_draft_tokens"
-        )
-    return [Variant(number) for number in sorted({int(number) for number in numbers})]
 
 
 def _describe(plan: PlannedTrial) -> str:

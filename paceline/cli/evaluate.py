@@ -29,7 +29,6 @@ from paceline.cli.evaluation.model_choice import (
     set_up,
     set_up_drafts,
 )
-from paceline.cli.evaluation.number_list import parse_num_draft_tokens, parse_temperatures
 from paceline.cli.evaluation.output_directory import OutputDirectory, claimed
 from paceline.cli.evaluation.plan import EvaluationPlan, require_prompts
 from paceline.cli.evaluation.price_options import with_price_options
@@ -41,6 +40,7 @@ from paceline.cli.evaluation.report.summary import summary
 from paceline.cli.evaluation.section import Section, parse_sections
 from paceline.cli.failure import FAILURE_EXIT_CODE
 from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
+from paceline.cli.number_list import parse_num_draft_tokens, parse_temperatures
 from paceline.errors import ConfigError, PacelineError
 from paceline.models.tokenizer import Tokenizer
 

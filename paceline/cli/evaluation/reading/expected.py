@@ -10,7 +10,7 @@ from paceline.cli.evaluation.reading.kept_logits import Row
 from paceline.engine.work import Logits, TokenIds
 from paceline.sampling.acceptance import Probs, expected_acceptance_optimum, expected_acceptance_shared
 from paceline.sampling.candidates import Candidates
-from paceline.sampling.draft_distribution import quantise
+from paceline.sampling.draft_distribution import DraftDistribution, quantise
 from paceline.sampling.parameters import SamplingParameters
 from paceline.sampling.selector import RowSelector
 from paceline.sampling.truncation import truncate
@@ -24,8 +24,26 @@ class Expected(NamedTuple):
     optimum: float  # 1 - TV, the most that anything reaches
 
 
-def expected_at(parameters: SamplingParameters, target_logits: Row, draft_logits: Row) -> Expected:
-    """Return what is to be expected where the logits are these [vocab_size] and the temperature is above 0.
+class Distributions(NamedTuple):
+    """What both models say at one position, over all ids [vocab_size]."""
+
+    target_probs: Probs
+    draft_probs: Probs
+    shipped: DraftDistribution  # the draft's, as it is sent for accept-reject
+
+    @property
+    def expected(self) -> Expected:
+        """The probabilities of acceptance."""
+        shipped_probs = _dense(self.shipped.ids, self.shipped.probs, len(self.target_probs))
+        return Expected(
+            expected_acceptance_shared(self.target_probs, self.draft_probs),
+            expected_acceptance_optimum(self.target_probs, shipped_probs),
+            expected_acceptance_optimum(self.target_probs, self.draft_probs),
+        )
+
+
+def distributions_at(parameters: SamplingParameters, target_logits: Row, draft_logits: Row) -> Distributions:
+    """Return the distributions where the logits are these [vocab_size] and the temperature is above 0.
 
     One model's logits may be padded to more ids than the other's: what one does not have it never chooses.
     """
@@ -34,14 +52,10 @@ def expected_at(parameters: SamplingParameters, target_logits: Row, draft_logits
         truncate(Candidates.of_row(row, parameters.temperature), parameters)
         for row in (target_logits, draft_logits)
     )
-    shipped = quantise(draft)
-    target_probs = _dense(target.ids, target.probs, vocabulary_size)
-    draft_probs = _dense(draft.ids, draft.probs, vocabulary_size)
-    shipped_probs = _dense(shipped.ids, shipped.probs, vocabulary_size)
-    return Expected(
-        expected_acceptance_shared(target_probs, draft_probs),
-        expected_acceptance_optimum(target_probs, shipped_probs),
-        expected_acceptance_optimum(target_probs, draft_probs),
+    return Distributions(
+        _dense(target.ids, target.probs, vocabulary_size),
+        _dense(draft.ids, draft.probs, vocabulary_size),
+        quantise(draft),
     )
 
 
@@ -71,7 +85,7 @@ class ExpectingSelector:
         for row, position in zip(logits, positions.tolist(), strict=True):
             if position in self._target_logits:
                 target_row = np.asarray(self._target_logits[position])
-                self.expected.append(expected_at(self._parameters, target_row, row))
+                self.expected.append(distributions_at(self._parameters, target_row, row).expected)
         return self._chooser(logits, positions, token_ids)
 
 

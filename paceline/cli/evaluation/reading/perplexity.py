@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from paceline.cli.benchmark.prompt_set import BenchPrompt
 from paceline.cli.evaluation.reading.chats import encoded_prompts
@@ -14,6 +13,7 @@ from paceline.cli.evaluation.reading.work_groups import ChosenReport, TextWork, 
 from paceline.engine.engine import Engine
 from paceline.engine.work import Logits, TokenIds
 from paceline.models.tokenizer import Tokenizer
+from paceline.sampling.logprobs import token_logprobs
 
 # Of all texts together, and of each at least if it has so many.
 MAX_HELD_TOKENS = 384
@@ -73,10 +73,5 @@ class _Listener:
     def __call__(self, logits: Logits, positions: TokenIds, token_ids: Sequence[int]) -> TokenIds:
         for row, position in zip(logits, positions.tolist(), strict=True):
             if position < len(token_ids):
-                self.losses.append(_loss(row.astype(np.float64), token_ids[position]))
+                self.losses.append(-token_logprobs(row, token_ids[position], 0).logprob)
         return logits.argmax(axis=1)
-
-
-def _loss(row: npt.NDArray[np.float64], token_id: int) -> float:
-    row -= row.max()
-    return float(np.log(np.exp(row).sum()) - row[token_id])

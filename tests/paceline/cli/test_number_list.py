@@ -2,7 +2,7 @@
 
 import pytest
 
-from paceline.cli.evaluation.number_list import parse_num_draft_tokens, parse_temperatures
+from paceline.cli.number_list import parse_num_draft_tokens, parse_temperatures
 from paceline.errors import ConfigError
 
 
