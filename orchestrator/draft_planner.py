@@ -69,7 +69,8 @@ class DraftPlanner:
         """Return what a round asks of the drafter."""
         wish = self._wish(round_, num_remaining, partners)
         partners.pair.pay.begin_round(
-            is_drafted=wish.length.num_draft_tokens > 0 or wish.length.max_ahead_tokens > 0
+            partners.num_sessions,
+            is_drafted=wish.length.num_draft_tokens > 0 or wish.length.max_ahead_tokens > 0,
         )
         return wish
 
@@ -79,7 +80,7 @@ class DraftPlanner:
         if not self._plan.is_adaptive:
             return DraftWish(self._length(round_, self._plan.num_draft_tokens, num_remaining))
         is_overruled = partners.pair.pay.is_overruled(partners.num_sessions)
-        if round_ == 0 and is_overruled:
+        if round_ == 0 and (is_overruled or self._begins_alone(partners)):
             return NOTHING_WISHED  # not even the prompt
         if round_ == 0 or num_remaining == 1:
             return DraftWish(self._length(round_, self._present, num_remaining))
@@ -89,11 +90,11 @@ class DraftPlanner:
         study = self._studied(round_, history, partners)
         if study is None:
             return self._drafted(round_, num_remaining, partners, None)
+        if is_overruled:
+            return self._overruled(round_, num_remaining, partners, study)
         if study.trial is not None:
             return self._rest(round_, num_remaining, partners, study, study.trial)
         self._trials.reset()
-        if is_overruled:
-            return self._overruled(round_, num_remaining, partners, study)
         if self._is_interlude(partners, study.forecast):
             return DraftWish(self._length(round_, 0, num_remaining))
         self._choose_ahead(round_, history, partners, study.forecast)
@@ -178,7 +179,11 @@ class DraftPlanner:
         ):
             return self._together(round_, num_remaining, partners, study)
         rest = self._trials.next_round(
-            partners.draft_lag, trial.cost_rounds, partners.num_sessions, is_promising=trial.is_promising
+            partners.draft_lag,
+            trial.cost_rounds,
+            partners.num_sessions,
+            is_promising=trial.is_promising,
+            refresh_rounds=trial.refresh_rounds,
         )
         if rest is Rest.TRY:
             self._is_trial = self._is_to_study = True
@@ -196,6 +201,11 @@ class DraftPlanner:
         if partners.pair.pay.trials.next_round(partners.num_sessions, _ROUNDS_TOGETHER):
             return self._together(round_, num_remaining, partners, study)
         return DraftWish(self._length(round_, 0, num_remaining))
+
+    @staticmethod
+    def _begins_alone(partners: Partners) -> bool:
+        """Whether not even the prompt goes to a draft that takes its target's time while nobody uses it."""
+        return partners.pair.shares_cores and partners.pair.pay.begins_alone(partners.num_sessions)
 
     def _together(self, round_: int, num_remaining: int, partners: Partners, study: LengthStudy) -> DraftWish:
         """Draft as all sessions of the pair do now, to see what a pass with the rows of all takes."""
@@ -224,7 +234,8 @@ class DraftPlanner:
         """Whether the round is to show what the target alone would do; the less drafts gain, the less that costs."""
         gain = max(0.0, 1.0 - forecast.rate(0) / forecast.rate(self._present))
         num_rounds = int(_INTERLUDE_COST_ROUNDS / gain) if gain > 0 else _LONGEST_INTERLUDE
-        num_rounds = min(max(num_rounds, _SHORTEST_INTERLUDE), _LONGEST_INTERLUDE)
+        least = max(_SHORTEST_INTERLUDE, partners.pair.pay.rounds_to_judge(partners.num_sessions))
+        num_rounds = min(max(num_rounds, least), _LONGEST_INTERLUDE)
         return partners.pair.alone.next_round(partners.num_sessions, num_rounds)
 
     def _length(

@@ -1,5 +1,7 @@
 """Rounds that are done another way now and then, so that it stays known what they would be."""
 
+from orchestrator.load_octave import load_octave
+
 
 class Interludes:
     """When the sessions of a pair leave their usual way for some rounds together, so that the other one stays known.
@@ -26,3 +28,18 @@ class Interludes:
         self._next_at, self._interval = self._interval, min(2 * self._interval, self._longest_interval)
         self._num_left = num_rounds * num_sessions - 1
         return True
+
+
+class InterludesByLoad:
+    """Interludes of each octave of sessions: what one session has shown does not put off the first one of sixteen."""
+
+    def __init__(self, first_after: int, first_interval: int, longest_interval: int) -> None:
+        self._amounts = first_after, first_interval, longest_interval
+        self._by_octave: dict[int, Interludes] = {}
+
+    def next_round(self, num_sessions: int, num_rounds: int) -> bool:
+        """See `Interludes.next_round`."""
+        octave = load_octave(num_sessions)
+        return self._by_octave.setdefault(octave, Interludes(*self._amounts)).next_round(
+            num_sessions, num_rounds
+        )

@@ -26,6 +26,8 @@ _CHEAP_TRIAL_ROUNDS = 0.4
 # A trial waits for its draft tokens for so much of a pass, or for one and a half steps of the draft.
 _TRIAL_WAIT_PASSES = 0.3
 _TRIAL_WAIT_STEPS = 1.5
+# Ids that a draft reads in the time of a step.
+_IDS_PER_STEP = 16.0
 
 
 class Trial(NamedTuple):
@@ -34,6 +36,7 @@ class Trial(NamedTuple):
     num_draft_tokens: int
     longest_wait_seconds: float
     cost_rounds: float  # in rounds without drafts
+    refresh_rounds: float  # what bringing the draft up to the session costs the target besides
     is_promising: bool  # they would pay if what is not known well were better than it looks
 
 
@@ -120,7 +123,8 @@ def _trial(history: RoundHistory, partners: Partners, forecast: RoundForecast) -
     if promising:
         lost = forecast.rate(0) * (forecast.draft_seconds[promising] + forecast.target_seconds[promising])
         cost = max(0.0, lost - forecast.tokens[promising])
-        return Trial(promising, longest_wait(forecast, promising), cost, is_promising=True)
+        refresh = _refresh_rounds(partners, forecast)
+        return Trial(promising, longest_wait(forecast, promising), cost, refresh, is_promising=True)
     hop = partners.draft.hop.value if partners.draft is not None else 0.0
     step, alone = step_seconds(partners), forecast.target_seconds[0]
     wait = hop + max(_TRIAL_WAIT_PASSES * pass_seconds(history, partners, 0), _TRIAL_WAIT_STEPS * step)
@@ -129,4 +133,13 @@ def _trial(history: RoundHistory, partners: Partners, forecast: RoundForecast) -
         for num in range(1, min(_LONGEST_TRIAL, most) + 1)
     ]
     num_cheap = max(1, sum(cost <= _CHEAP_TRIAL_ROUNDS for cost in costs))
-    return Trial(num_cheap, wait, costs[num_cheap - 1], is_promising=False)
+    refresh = _refresh_rounds(partners, forecast)
+    return Trial(num_cheap, wait, costs[num_cheap - 1], refresh, is_promising=False)
+
+
+def _refresh_rounds(partners: Partners, forecast: RoundForecast) -> float:
+    """Return what the ids that the draft lacks cost the target, in rounds without drafts: 0 on cores of its own."""
+    if not (partners.pair.shares_cores and partners.draft_lag):
+        return 0.0
+    num_steps = partners.draft_lag / _IDS_PER_STEP
+    return num_steps * step_seconds(partners) / forecast.target_seconds[0]

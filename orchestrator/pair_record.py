@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from orchestrator.acceptance import AcceptanceHistory
 from orchestrator.ahead_record import AheadRecord
 from orchestrator.correction import Correction
-from orchestrator.interludes import Interludes
+from orchestrator.interludes import Interludes, InterludesByLoad
 from orchestrator.moving_mean import MovingMean
 from orchestrator.pay_record import PayRecord
 
@@ -63,6 +63,7 @@ class PairRecord:
         pay: What rounds have really brought.
         alone: Interludes without drafts while drafts pay, to know what the target alone would do.
         together: Interludes with drafts of all sessions while none pay, to know what a pass with so many rows takes.
+        shares_cores: Whether what the draft computes takes the target's time, as far as the replicas say.
     """
 
     ahead: AheadRecord = field(default_factory=AheadRecord)
@@ -72,5 +73,6 @@ class PairRecord:
     hits: HitHistory = field(default_factory=HitHistory)
     correction: Correction = field(default_factory=Correction)
     pay: PayRecord = field(default_factory=PayRecord)
-    alone: Interludes = field(default_factory=lambda: Interludes(8, 64, 256))
+    alone: InterludesByLoad = field(default_factory=lambda: InterludesByLoad(4, 64, 256))
     together: Interludes = field(default_factory=lambda: Interludes(16, 64, 256))
+    shares_cores: bool = False

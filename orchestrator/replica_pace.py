@@ -140,6 +140,7 @@ class ReplicaPace:
         """Return what is shared with a drafter: the address of a draft and its cores, or another name."""
         record = self._pairs.get(drafter)
         if record is None:
-            share_cores = self.placement and placement and self.placement.shares_cores_with(placement)
-            record = self._pairs[drafter] = PairRecord(AheadRecord(is_on=not share_cores))
+            share_cores = bool(self.placement and placement and self.placement.shares_cores_with(placement))
+            record = PairRecord(AheadRecord(is_on=not share_cores), shares_cores=share_cores)
+            self._pairs[drafter] = record
         return record

@@ -34,9 +34,18 @@ class TrialSchedule:
         self._pause_rounds = _FIRST_PAUSE_ROUNDS
 
     def next_round(
-        self, draft_lag: int | None, cost_rounds: float, num_sessions: int = 1, *, is_promising: bool
+        self,
+        draft_lag: int | None,
+        cost_rounds: float,
+        num_sessions: int = 1,
+        *,
+        is_promising: bool,
+        refresh_rounds: float = 0.0,
     ) -> Rest:
-        """Return what the next round does; a trial would cost as much as so many rounds without drafts.
+        """Return what the next round does.
+
+        A trial would cost as much as so many rounds without drafts, and bringing the draft up to the session before it
+        as much as `refresh_rounds`.
 
         Sessions that share a target learn from each other, and each may cost the less.
 
@@ -46,13 +55,14 @@ class TrialSchedule:
         self._num_rested += 1
         most = _MOST_CREDIT_ROUNDS / num_sessions**0.5
         self._credit_rounds = min(self._credit_rounds + _CREDIT_PER_ROUND, most)
-        if is_promising and cost_rounds <= self._credit_rounds:
+        if is_promising and cost_rounds + refresh_rounds <= self._credit_rounds:
             if draft_lag is None or draft_lag > _LARGEST_LAG:
+                self._credit_rounds -= refresh_rounds
                 return Rest.REFRESH
             self._credit_rounds -= cost_rounds
             self._num_rested = 0
             return Rest.TRY
-        if self._num_rested <= max(self._pause_rounds, _ROUNDS_FOR_ONE * cost_rounds):
+        if self._num_rested <= max(self._pause_rounds, _ROUNDS_FOR_ONE * (cost_rounds + refresh_rounds)):
             return Rest.ALONE
         if draft_lag is not None and draft_lag <= _LARGEST_LAG:
             self._begin_pause()

@@ -92,7 +92,7 @@ class SimulatedPools:
         ahead = MAX_AHEAD_TOKENS if world.drafts_ahead else 0
         self.sessions = [_Session(i, DraftPlanner(plan, ahead)) for i in range(world.num_sessions)]
         self.target, self.draft = TargetPace(), DraftPace()
-        self.pair = PairRecord(AheadRecord(is_on=not world.shares_cores))
+        self.pair = PairRecord(AheadRecord(is_on=not world.shares_cores), shares_cores=world.shares_cores)
         self._random = random.Random(world.seed)
         self._events: list[_Event] = []
         self._num_events = 0

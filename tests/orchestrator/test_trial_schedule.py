@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
-from orchestrator.interludes import Interludes
+from orchestrator.interludes import Interludes, InterludesByLoad
 from orchestrator.trial_schedule import Rest, TrialSchedule
 
 
@@ -45,6 +45,26 @@ def test_promising_drafts_are_tried_until_that_has_cost_enough():
     assert rests(schedule, 3, cost=1.0, is_promising=True) == [Rest.TRY] * 3
     assert Rest.TRY not in rests(schedule, 100, cost=1.0, is_promising=True)
     assert Counter(rests(schedule, 1000, cost=1.0, is_promising=True))[Rest.TRY] <= 10
+
+
+def test_bringing_a_draft_up_counts_where_it_takes_the_targets_time():
+    schedule = TrialSchedule()
+    dear = {"is_promising": True, "refresh_rounds": 3.0}
+    assert set(rests(schedule, 300, lag=100, cost=0.2, **dear)) == {Rest.ALONE}
+    assert rests(schedule, 21, lag=100, cost=0.2, **dear)[-1] is Rest.REFRESH
+    cheap = TrialSchedule()
+    assert rests(cheap, 1, lag=8, cost=0.2, is_promising=True, refresh_rounds=2.5) == [Rest.REFRESH]
+    assert rests(cheap, 1, lag=0, cost=0.2, is_promising=True) == [Rest.TRY], "that is paid for"
+    assert rests(cheap, 1, lag=8, cost=0.2, is_promising=True, refresh_rounds=2.5) == [Rest.ALONE]
+
+
+def test_sixteen_sessions_do_not_wait_for_what_one_had_to() -> None:
+    interludes = InterludesByLoad(8, 64, 256)
+    for _ in range(20):
+        interludes.next_round(1, 3)
+    rounds = [interludes.next_round(16, 4) for _ in range(20 * 16)]
+    assert not any(rounds[: 8 * 16 - 1])
+    assert sum(rounds) == 4 * 16
 
 
 def test_interludes_are_all_sessions_together_and_become_rare():
