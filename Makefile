@@ -102,10 +102,11 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-head
 
 .PHONY: lock
 lock: $(DEV) ## Resolve the dependencies into locks/ again (UPGRADE=1 for newer versions)
-	@$(LOCK) --extra dev --extra notebook --extra prepare locks/reference.in --excludes locks/excludes.in -o locks/reference.txt >/dev/null
+	@$(LOCK) --extra accelerator --extra dev --extra notebook --extra prepare locks/reference.in --excludes locks/excludes.in -o locks/reference.txt >/dev/null
 	@$(LOCK) --extra dev -c locks/reference.txt -o locks/dev.txt >/dev/null
 	@$(LOCK) --extra local -c locks/reference.txt -o locks/serve.txt >/dev/null
 	@$(LOCK) --extra bench locks/reference.in --excludes locks/excludes.in -c locks/reference.txt -o locks/bench.txt >/dev/null
+	@$(LOCK) --extra accelerator --extra local locks/reference.in --excludes locks/excludes.in -c locks/reference.txt -o locks/accelerator.txt >/dev/null
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build outputs (models stay in the user's cache)

@@ -33,7 +33,7 @@ from paceline.cli.benchmark.spread import Spread, spread_of
 from paceline.cli.evaluation.reading.chats import encoded_prompts
 from paceline.cli.evaluation.reading.texts import Ids
 from paceline.engine.engine import CacheUpdate, Engine, EngineConfig, EngineInfo, load_runner
-from paceline.engine.runner import Runner
+from paceline.engine.model_runner import ModelRunner
 from paceline.engine.task import Pass
 from paceline.engine.work import Logits, TokenIds, Work, WorkResult
 from paceline.errors import PacelineError
@@ -76,7 +76,7 @@ class LoadedModel:
     """A compiled model, on which one engine at a time can be put."""
 
     config: EngineConfig
-    runner: Runner
+    runner: ModelRunner
     info: EngineInfo
 
     @classmethod

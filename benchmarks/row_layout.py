@@ -13,7 +13,8 @@ from statistics import median, quantiles
 import numpy as np
 
 from paceline.cli.benchmark.machine import this_machine, versions
-from paceline.engine.engine import Engine, EngineConfig, Invariance
+from paceline.engine.config import Invariance
+from paceline.engine.engine import Engine, EngineConfig
 from paceline.engine.work import Logits, TokenIds, Work
 from paceline.models.prepare import prepare
 

@@ -31,8 +31,8 @@ import numpy as np
 
 from paceline.cli.benchmark.machine import this_machine, versions
 from paceline.cli.benchmark.prompt_set import read_prompts
+from paceline.engine.config import HeadKind
 from paceline.engine.engine import Engine, EngineConfig
-from paceline.engine.runner import HeadKind
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Logits, TokenIds, Work
 from paceline.models.prepare import prepare

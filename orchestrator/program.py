@@ -33,6 +33,7 @@ from orchestrator.session_store import SessionStore, StoreSettings
 from orchestrator.status_servicer import StatusServicer
 from orchestrator.tenants_file import TenantsFile
 from paceline.errors import ConfigError
+from paceline.models.hub_directory import find_hub_directory
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
 from paceline.security.certificate_watch import CertificateWatch
@@ -253,7 +254,12 @@ def store_settings(config: OrchestratorConfig) -> StoreSettings:
 
 
 def _model_directory(config: OrchestratorConfig) -> Path:
-    return prepared_directory(config.model) or find_prepared(config.model, config.weights)
+    """Where the target's tokenizer lies: in a prepared directory, or a Hugging Face one as the engine torch reads."""
+    return (
+        prepared_directory(config.model)
+        or find_hub_directory(config.model, allow_download=True)
+        or find_prepared(config.model, config.weights)
+    )
 
 
 async def _dependencies(surroundings: Surroundings) -> None:

@@ -29,8 +29,9 @@ TEXT_SUFFIXES = {
 LOCK_EXTRAS = {
     "serve": {"local"},
     "dev": {"local", "dev"},
-    "reference": {"local", "dev", "prepare"},
+    "reference": {"local", "dev", "prepare", "accelerator"},
     "bench": {"local", "prepare", "bench"},
+    "accelerator": {"local", "accelerator"},
 }
 IMAGE_EXTRAS = {"draft", "target", "orchestrator"}  # `local` is made of these
 
@@ -105,12 +106,13 @@ class TestDependencies:
             )
 
     def test_each_lock_extends_the_one_before(self) -> None:
-        serve, dev, reference, bench = (
-            locked_versions(lock) for lock in ("serve", "dev", "reference", "bench")
+        serve, dev, reference, *others = (
+            locked_versions(lock) for lock in ("serve", "dev", "reference", "bench", "accelerator")
         )
         assert serve.items() <= dev.items() <= reference.items()
-        assert serve.items() <= bench.items()
-        assert all(reference[name] == bench[name] for name in reference.keys() & bench.keys())
+        for other in others:
+            assert serve.items() <= other.items()
+            assert all(reference[name] == other[name] for name in reference.keys() & other.keys())
 
     @pytest.mark.parametrize("lock", sorted(LOCK_EXTRAS))
     def test_a_lock_names_no_index_and_hashes_every_package(self, lock: str) -> None:

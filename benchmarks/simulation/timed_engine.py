@@ -6,7 +6,7 @@ from typing import cast
 from benchmarks.simulation.replica_plan import PoolPlan
 from benchmarks.simulation.timed_runner import BLOCK_SIZE, TimedRunner
 from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo, SelfTestReport
-from paceline.engine.runner import Runner
+from paceline.engine.model_runner import ModelRunner
 from tests.orchestrator.byte_tokenizer import VOCABULARY_SIZE
 
 MODEL_NAME = "simulated"
@@ -42,4 +42,4 @@ def timed_engine(plan: PoolPlan) -> Engine:
         self_test=SelfTestReport(True, 1, 0, (), MODEL_NAME),
         numerics_digest=MODEL_NAME,
     )
-    return Engine(cast("Runner", runner), info, config)
+    return Engine(cast("ModelRunner", runner), info, config)

@@ -4,17 +4,18 @@ The loop is three calls: admit what has come, run one forward pass over the rows
 """
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic, monotonic_ns
-from typing import Literal, Self
+from typing import Self
 
 from paceline.engine.admission import CacheUpdate, Limits, carry_out, plan_admission
+from paceline.engine.backends import load_backend
 from paceline.engine.batch import Rows, chunked_batch, split_batch
 from paceline.engine.block_pool import BlockPool
+from paceline.engine.config import EngineConfig
 from paceline.engine.errors import (
     BlocksExhaustedError,
     EngineFailedError,
@@ -24,17 +25,17 @@ from paceline.engine.errors import (
 )
 from paceline.engine.eviction import eviction_order, is_between_rounds
 from paceline.engine.gathering import Away, patience_seconds
+from paceline.engine.model_runner import DeviceLogits, LoadedRunner, ModelRunner, PassLogits
 from paceline.engine.pass_clock import PassClock
-from paceline.engine.precision import QUANTISED_KV, Precision, choose_precision
+from paceline.engine.precision import QUANTISED_KV
 from paceline.engine.progress import CacheUsage, EngineProgress
-from paceline.engine.runner import HeadKind, Runner, RunnerConfig, load_model
 from paceline.engine.scheduling import Due, RowBudget, StallBound, plan_step
 from paceline.engine.self_test import SelfTestReport, check_finite, run_self_test
 from paceline.engine.self_test_record import SelfTestRecord
 from paceline.engine.sequence import Sequence
-from paceline.engine.task import Pass, Task
+from paceline.engine.task import ChosenRows, Pass, Task
 from paceline.engine.waiting_line import AdmissionRules, WaitingLine, abandoned, refuse
-from paceline.engine.work import Logits, Work, WorkHandle
+from paceline.engine.work import Work, WorkHandle
 from paceline.errors import PacelineError
 
 __all__ = [
@@ -48,55 +49,11 @@ __all__ = [
 ]
 
 WatchPass = Callable[[Pass], None]
-Invariance = Literal["require", "prefer", "off"]
-SelfTesting = Literal["remembered", "always"]
 
 # Of so many latest passes the longest is reported.
 _NUM_TIMED_PASSES = 16
 # Idle caches lose their protection, and works their patience, without any event that would wake the scheduler.
 _LOOK_AGAIN_SECONDS = 0.02
-
-
-@dataclass(frozen=True)
-class EngineConfig:
-    """How a model is loaded.
-
-    Attributes:
-        model_directory: A prepared directory, see `paceline.models.prepare`.
-        kv_cache_bytes: Memory for the KV cache.
-        num_threads: Threads of a forward pass.
-        device: OpenVINO device: "CPU", "GPU" or "NPU".
-        compute_precision: "f32", "bf16", or "auto": what is fastest for the weights on this device.
-        kv_precision: "f32", "f16", "bf16", "u8", "u4", or "auto": as the computation.
-        activation_group_size: See `RunnerConfig`.
-        head: "exact", or "fast" for a draft: see `paceline.engine.runner.load_model`.
-        max_rows_per_step: Most rows of a forward pass.
-        max_decode_stall_seconds: How long prompts may hold up the rounds of sessions that decode.
-        batch_invariant: "require" refuses to load a model whose logits depend on the batch, "prefer" reports it,
-            "off" promises nothing and lays prompts out in the faster, chunked way.
-        self_test: "remembered" tests everything unless an earlier start has, under the same circumstances and with the
-            same bits; "always" does not ask what was found before.
-        max_context_tokens: Longest sequence; the model's own limit, or the cache's if that is smaller, where None.
-        admission: How works wait for room in the KV cache.
-        cache_update: What a work may use of the KV that is there, see `CacheUpdate`. With "rebuild" a sequence gives
-            its blocks back as soon as its work ends. Batch-invariant logits are the same bits under each.
-    """
-
-    model_directory: Path
-    kv_cache_bytes: int
-    num_threads: int
-    device: str = "CPU"
-    compute_precision: str = "auto"
-    kv_precision: str = "auto"
-    activation_group_size: int | None = None
-    head: HeadKind = "exact"
-    max_rows_per_step: int = 64
-    max_decode_stall_seconds: float = 0.6
-    batch_invariant: Invariance = "require"
-    self_test: SelfTesting = "remembered"
-    max_context_tokens: int | None = None
-    admission: AdmissionRules = field(default_factory=AdmissionRules)
-    cache_update: CacheUpdate = "keep"
 
 
 @dataclass(frozen=True)
@@ -132,7 +89,7 @@ class Engine:
     """Serves works on sequences. All methods may be called from any thread."""
 
     def __init__(
-        self, runner: Runner, info: EngineInfo, config: EngineConfig, watch: WatchPass | None = None
+        self, runner: ModelRunner, info: EngineInfo, config: EngineConfig, watch: WatchPass | None = None
     ) -> None:
         """Start the scheduler thread; `Engine.load` is the usual way here.
 
@@ -415,10 +372,8 @@ class Engine:
         duration_ns = monotonic_ns() - started_ns
         ran = Pass(self._num_steps + 1, batch.num_rows, len(running), started_ns, duration_ns)
         self._note_pass(ran)
-        first = 0
-        for task, rows in running:
-            self._apply(task, rows, logits[first : first + rows.num_logits], ran)
-            first += rows.num_logits
+        for task, rows, chosen in _chosen(running, logits):
+            self._apply(task, rows, chosen, ran)
 
     def _budget(self, due: list[Due]) -> RowBudget:
         """Return what the next pass may hold."""
@@ -437,10 +392,10 @@ class Engine:
         if self._watch is not None:
             self._watch(ran)
 
-    def _apply(self, task: Task, rows: Rows, logits: Logits, step: Pass) -> None:
+    def _apply(self, task: Task, rows: Rows, chosen: ChosenRows, step: Pass) -> None:
         """A selector that fails ends its own work and no other."""
         try:
-            task.apply(rows, logits, step)
+            task.apply(rows, chosen, step)
         except Exception as error:
             self._tasks.remove(task)
             self._has_room_changed = True
@@ -463,42 +418,42 @@ class Engine:
             sequence.truncate(sequence.num_computed // self._pool.block_size * self._pool.block_size)
 
 
-def load_runner(config: EngineConfig) -> tuple[Runner, EngineInfo]:
-    """Build, compile and self-test a prepared model; takes seconds. One engine at a time may have the runner.
+def _chosen(running: list[tuple[Task, Rows]], logits: PassLogits) -> Iterator[tuple[Task, Rows, ChosenRows]]:
+    """Give each task its rows of a pass, and the ids that the device has chosen for them already."""
+    ids: list[int | None] = [None] * sum(rows.num_logits for _, rows in running)
+    if isinstance(logits, DeviceLogits):
+        ids = logits.choose_ids([choice for task, rows in running for choice in task.row_choices(rows)])
+    first = 0
+    for task, rows in running:
+        own = slice(first, first + rows.num_logits)
+        yield task, rows, ChosenRows(logits, own, ids[own])
+        first = own.stop
+
+
+def load_runner(config: EngineConfig) -> tuple[ModelRunner, EngineInfo]:
+    """Build, compile and self-test a model; takes seconds. One engine at a time may have the runner.
 
     Raises:
         UnsupportedModelError: The directory holds no model that can be built.
-        ConfigError: The device does not compute in these precisions.
+        ConfigError: The device does not compute in these precisions, or the engine is not installed.
         BlocksExhaustedError: `kv_cache_bytes` is too small to be of use.
         SelfTestError: Logits are not finite, or not batch-invariant where that is required.
     """
-    manifest, build = load_model(config.model_directory, config.head)
-    precision = choose_precision(
-        config.device, manifest.weights, config.compute_precision, config.kv_precision
-    )
-    runner_config = RunnerConfig(
-        config.device,
-        precision.compute,
-        precision.kv,
-        config.num_threads,
-        config.kv_cache_bytes,
-        config.activation_group_size,
-    )
-    runner = Runner(build(), runner_config, weights=build)
-    shape = manifest.architecture
-    report = _tested(runner, runner_config, shape.vocabulary_size, config)
+    loaded = load_backend(config)
+    runner, precision = loaded.runner, loaded.precision
+    report = _tested(loaded, config)
     if config.batch_invariant == "require":
-        _require_invariance(report, config, precision)
+        _require_invariance(report, loaded)
     capacity = (runner.num_blocks - 1) * runner.block_size
     info = EngineInfo(
-        name=manifest.name,
-        family=shape.family,
-        weights=manifest.weights,
+        name=loaded.name,
+        family=loaded.family,
+        weights=loaded.weights,
         compute_precision=precision.compute,
         kv_precision=precision.kv,
-        device=config.device,
-        vocabulary_size=shape.vocabulary_size,
-        max_context_tokens=min(config.max_context_tokens or capacity, shape.max_context_tokens, capacity),
+        device=loaded.device,
+        vocabulary_size=loaded.vocabulary_size,
+        max_context_tokens=min(config.max_context_tokens or capacity, loaded.max_context_tokens, capacity),
         kv_bytes_per_token=runner.kv_bytes_per_token,
         kv_capacity_tokens=capacity,
         self_test=report,
@@ -507,29 +462,29 @@ def load_runner(config: EngineConfig) -> tuple[Runner, EngineInfo]:
     return runner, info
 
 
-def _tested(
-    runner: Runner, runner_config: RunnerConfig, vocabulary_size: int, config: EngineConfig
-) -> SelfTestReport:
+def _tested(loaded: LoadedRunner, config: EngineConfig) -> SelfTestReport:
     """Test what is loaded, as far as it is not known from an earlier start."""
     if config.batch_invariant == "off":
-        return check_finite(runner, vocabulary_size)
-    settings = {**asdict(runner_config), "num_threads": runner.num_threads, "head": config.head}
-    record = SelfTestRecord(config.model_directory, settings)
+        return check_finite(loaded.runner, loaded.vocabulary_size)
+    if not loaded.may_keep_record:
+        return run_self_test(loaded.runner, loaded.vocabulary_size)
+    record = SelfTestRecord(config.model_directory, loaded.kernel_settings)
     known = record.read() if config.self_test == "remembered" else None
-    report = run_self_test(runner, vocabulary_size, known)
+    report = run_self_test(loaded.runner, loaded.vocabulary_size, known)
     is_new = known is None or known.numerics_digest != report.numerics_digest
     if is_new and report.batch_invariant:
         record.write(report)
     return report
 
 
-def _require_invariance(report: SelfTestReport, config: EngineConfig, precision: Precision) -> None:
+def _require_invariance(report: SelfTestReport, loaded: LoadedRunner) -> None:
     if report.batch_invariant:
         return
+    precision = loaded.precision
     checks = ", ".join(report.failed_checks)
     other = 'kv_precision "auto"' if precision.kv in QUANTISED_KV else "another precision"
     message = (
-        f"Logits on {config.device} in {precision.compute} with {precision.kv} KV depend on the batch (failed: "
+        f"Logits on {loaded.device} in {precision.compute} with {precision.kv} KV depend on the batch (failed: "
         f'{checks}). Choose {other}, or batch_invariant "prefer" or "off" to serve without the promise of exactness.'
     )
     raise SelfTestError(message, check=checks)

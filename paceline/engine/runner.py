@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +10,18 @@ import openvino as ov
 
 from paceline.engine.batch import Batch
 from paceline.engine.block_pool import PADDING_BLOCK
-from paceline.engine.errors import BlocksExhaustedError, UnsupportedModelError
+from paceline.engine.config import HeadKind
+from paceline.engine.errors import UnsupportedModelError
 from paceline.engine.graph.builder import build_graph, head_name
 from paceline.engine.graph.exported import read_exported
 from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
 from paceline.engine.graph.weights import FAST_HEAD, open_weights
+from paceline.engine.model_runner import count_blocks
 from paceline.engine.work import Logits
 from paceline.errors import ConfigError
 
 # Vector loads of the KV are fastest when blocks start at a cache line.
 ALIGNMENT = 64
-# The self-test needs three sequences of 112 tokens beside the padding block.
-MIN_BLOCKS = 13
-
-HeadKind = Literal["exact", "fast"]
 
 
 @dataclass(frozen=True)
@@ -100,13 +97,7 @@ class Runner:
         # Not the keys' shape: u8 keys are quantised by channel and keep scales in rows of their own.
         self.block_size = shapes["value_cache.0"][1]
         self.kv_bytes_per_token = sum(sizes.values()) // self.block_size
-        self.num_blocks = config.kv_cache_bytes // sum(sizes.values())
-        if self.num_blocks < MIN_BLOCKS:
-            least = MIN_BLOCKS * sum(sizes.values())
-            message = (
-                f"{config.kv_cache_bytes} bytes hold {self.num_blocks} blocks of KV; give at least {least}."
-            )
-            raise BlocksExhaustedError(message, num_total=self.num_blocks)
+        self.num_blocks = count_blocks(config.kv_cache_bytes, sum(sizes.values()))
         self._caches: list[npt.NDArray[np.uint8]] = []
         for one in inputs:
             memory = _aligned(self.num_blocks * sizes[one.any_name]).reshape(self.num_blocks, -1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from paceline.engine.batch import Rows, split_batch
 from paceline.engine.errors import SelfTestError
-from paceline.engine.runner import Runner
+from paceline.engine.model_runner import ModelRunner
 from paceline.engine.work import Logits
 
 NUM_TOKENS = (
@@ -48,7 +48,7 @@ class SelfTestReport:
 
 
 def run_self_test(
-    runner: Runner, vocabulary_size: int, known: SelfTestReport | None = None
+    runner: ModelRunner, vocabulary_size: int, known: SelfTestReport | None = None
 ) -> SelfTestReport:
     """Compute the same rows in many ways; takes the first blocks of the cache, so run it before any sequence.
 
@@ -71,14 +71,14 @@ def _row_counts(num_threads: int) -> list[int]:
     return [num_threads, *(count for count in ROW_COUNTS if count > num_threads)]
 
 
-def check_finite(runner: Runner, vocabulary_size: int) -> SelfTestReport:
+def check_finite(runner: ModelRunner, vocabulary_size: int) -> SelfTestReport:
     """Compute rows once, for a replica that promises no exactness; raises SelfTestError as `run_self_test` does."""
     return _Probe(runner, vocabulary_size).report(1, ("not run",))
 
 
 @dataclass
 class _Probe:
-    runner: Runner
+    runner: ModelRunner
     vocabulary_size: int
     num_rows_compared: int = 0
     longest_pass_ns: int = 0

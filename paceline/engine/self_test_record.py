@@ -13,8 +13,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
-
 from paceline.engine.graph.manifest import EXPORTED_FILE, MANIFEST_FILE, WEIGHTS_FILE
 from paceline.engine.self_test import SelfTestReport
 
@@ -30,7 +28,7 @@ class SelfTestRecord:
     """The record of one model under one set of circumstances, which may not exist yet."""
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
-        """`settings` are what the model is compiled with; whatever changes its kernels must be among them."""
+        """`settings` are what the model is compiled with, and by what: all that changes its kernels."""
         facts = {"version": _VERSION, "weights": _files(directory), "machine": _machine(), **settings}
         key = blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
         self._path = directory / FOLDER / f"{key}.json"
@@ -63,7 +61,6 @@ def _files(directory: Path) -> list[tuple[str, int, int]]:
 
 def _machine() -> dict[str, object]:
     return {
-        "openvino": ov.get_version(),
         "kernel": platform.release(),
         "processor": _processor(),
         "variables": sorted(one for one in os.environ.items() if one[0].startswith(_KERNEL_VARIABLES)),

@@ -7,8 +7,17 @@ import numpy as np
 
 from paceline.engine.admission import Admitted
 from paceline.engine.batch import Rows
+from paceline.engine.model_runner import PassLogits
 from paceline.engine.scheduling import Due
-from paceline.engine.work import Logits, TokenIds, WorkHandle, WorkResult, WorkTiming
+from paceline.engine.work import (
+    DeclaredSelector,
+    Logits,
+    RowChoice,
+    TokenIds,
+    WorkHandle,
+    WorkResult,
+    WorkTiming,
+)
 
 
 class Pass(NamedTuple):
@@ -19,6 +28,14 @@ class Pass(NamedTuple):
     batch_sessions: int  # sequences with rows in it
     started_ns: int  # on the monotonic clock
     duration_ns: int
+
+
+class ChosenRows(NamedTuple):
+    """A task's rows of a pass, and what the device has chosen from them already."""
+
+    logits: PassLogits  # of all tasks
+    own: slice  # the task's rows
+    ids: list[int | None]  # [num_rows]; None where the host chooses
 
 
 class Task:
@@ -54,8 +71,17 @@ class Task:
         num_logits = min(num_rows, stop - self._first_selected) if self.handle.work.num_selected else 0
         return Rows(self.sequence.token_ids[start:stop], start, self.sequence.blocks, max(0, num_logits))
 
-    def apply(self, part: Rows, logits: Logits, ran: Pass) -> None:
-        """Take in a pass that has run: our rows of it and their logits [part.num_logits, vocab_size]."""
+    def row_choices(self, part: Rows) -> list[RowChoice | None]:
+        """Return how the id of each row with logits is chosen; None where that takes the selector itself."""
+        positions = _positions(part)
+        selector = self.handle.work.selector
+        if selector is None:
+            return [RowChoice(position) for position in positions]
+        declared = selector.row_choices(positions) if isinstance(selector, DeclaredSelector) else None
+        return [None] * len(positions) if declared is None else [*declared]
+
+    def apply(self, part: Rows, chosen: ChosenRows, ran: Pass) -> None:
+        """Take in a pass that has run, and our rows of it."""
         if not self._steps:
             self._started_ns = ran.started_ns
         self._steps.append(ran.step)
@@ -63,8 +89,7 @@ class Task:
         self.sequence.last_step = ran.step
         self.sequence.advance(len(part.token_ids))
         if part.num_logits:
-            positions = np.arange(part.num_logits) + self.sequence.num_computed - part.num_logits + 1
-            self.handle.chosen_ids.extend(self._choose(logits, positions).tolist())
+            self.handle.chosen_ids.extend(self._choose(chosen, _positions(part)))
         if self.sequence.num_computed >= self._admitted.num_tokens and self.handle.work.num_drawn:
             self.sequence.token_ids.append(self.handle.chosen_ids[-1])
 
@@ -99,13 +124,20 @@ class Task:
         has_ended = bool(chosen) and chosen[-1] in self.handle.work.stop_ids
         return num_drawn < self._admitted.num_drawn and not has_ended and not self.handle.is_finishing
 
-    def _choose(self, logits: Logits, positions: TokenIds) -> TokenIds:
-        selector = self.handle.work.selector
-        return (
-            choose_greedily(logits)
-            if selector is None
-            else selector(logits, positions, self.sequence.token_ids)
-        )
+    def _choose(self, chosen: ChosenRows, positions: range) -> list[int]:
+        known = [token_id for token_id in chosen.ids if token_id is not None]
+        if len(known) == len(positions):
+            return known
+        logits, selector = chosen.logits[chosen.own], self.handle.work.selector
+        if selector is None:
+            return choose_greedily(logits).tolist()
+        return selector(logits, np.array(positions, np.int64), self.sequence.token_ids).tolist()
+
+
+def _positions(part: Rows) -> range:
+    """Of the ids that the rows with logits choose."""
+    stop = part.start + len(part.token_ids) + 1
+    return range(stop - part.num_logits, stop)
 
 
 def choose_greedily(logits: Logits) -> TokenIds:

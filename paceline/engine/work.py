@@ -5,7 +5,7 @@ from collections.abc import Sequence as Ids
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic_ns
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,30 @@ Logits = npt.NDArray[np.float32]  # [num_rows, vocab_size]
 #     -> ids [num_rows]
 # The id at position p follows the known ids before p; known ids from p on, a draft's say, are no part of its context.
 Selector = Callable[[Logits, TokenIds, Ids[int]], TokenIds]
+
+
+class RowChoice(NamedTuple):
+    """How the id of one row is chosen from its logits as the model gave them, by nothing else than this.
+
+    Whatever computes the logits may choose the id where they lie, and must choose the one that
+    `paceline.sampling.selector.RowSelector` would.
+    """
+
+    position: int  # of the id to be chosen
+    seed: int = 0
+    temperature: float = 0.0  # 0 is the highest logit, the lowest id of equals
+    top_k: int | None = None
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+
+@runtime_checkable
+class DeclaredSelector(Protocol):
+    """A selector that can say beforehand how it would choose."""
+
+    def row_choices(self, positions: Ids[int]) -> list[RowChoice] | None:
+        """Return how the ids at these positions are chosen, None where the selector must see the logits itself."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class DraftSelector(RowSelector):
         distributions: What each id chosen so far was sampled from, in the order of the rows.
     """
 
+    _draws_plainly = False
+
     def __init__(self, parameters: SamplingParameters, mask: MaskRows | None = None) -> None:
         super().__init__(parameters, mask)
         self.distributions: list[DraftDistribution] = []
@@ -46,6 +48,8 @@ class RejectionSelector(RowSelector):
     never the draft id itself, so that "chosen equals drafted" means "accepted". Rows after the first rejection
     continue a context that was not emitted and mean nothing. Where the temperature is 0 all is greedy.
     """
+
+    _draws_plainly = False
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paceline.engine.work import Logits, TokenIds
+from paceline.engine.work import Logits, RowChoice, TokenIds
 from paceline.sampling.candidates import Candidates
 from paceline.sampling.choice import choose
 from paceline.sampling.logprobs import TokenLogprobs, token_logprobs
@@ -23,6 +23,9 @@ class RowSelector:
         logprobs: Of every id chosen so far, where they are wanted.
     """
 
+    # Whether ids come from the row's own distribution by the noise of Stream.TOKEN; a subclass may have other ways.
+    _draws_plainly = True
+
     def __init__(self, parameters: SamplingParameters, mask: MaskRows | None = None) -> None:
         self.logprobs: list[TokenLogprobs] = []
         self._parameters = parameters
@@ -33,6 +36,17 @@ class RowSelector:
     def is_greedy_and_idle(self) -> bool:
         """Whether the highest logit is chosen as the model gave it."""
         return self._parameters.temperature == 0.0 and self._processor.is_idle
+
+    def row_choices(self, positions: Sequence[int]) -> list[RowChoice] | None:
+        """Return how the ids at these positions are chosen; None where more than their logits is looked at."""
+        wanted = self._parameters
+        is_plain = wanted.temperature == 0.0 or self._draws_plainly
+        if not (is_plain and self._processor.is_idle and wanted.num_logprobs is None):
+            return None
+        return [
+            RowChoice(position, wanted.seed, wanted.temperature, wanted.top_k, wanted.top_p, wanted.min_p)
+            for position in positions
+        ]
 
     def __call__(self, logits: Logits, positions: TokenIds, token_ids: Sequence[int]) -> TokenIds:
         """Return the chosen ids [num_rows]; row i chooses what follows `token_ids[:positions[i]]`."""

@@ -189,12 +189,35 @@ class ModelServiceConfig(ServiceConfig):
     """Options of the programs that host a model."""
 
     model: Annotated[
-        str, Field(description="Catalogue name, or directory of a prepared model.", min_length=1)
+        str,
+        Field(
+            description="Catalogue name, or directory of a prepared model; with the engine torch also a Hugging Face "
+            "directory or hub id.",
+            min_length=1,
+        ),
     ]
     weights: Annotated[
         Literal["f16", "int8", "int4"], Field(description="Format of the weights to serve.")
     ] = "int8"
-    device: Annotated[str, Field(description="OpenVINO device.")] = "CPU"
+    engine: Annotated[
+        Literal["openvino", "torch"],
+        Field(description="What computes: openvino, or torch for CUDA devices (the extra accelerator)."),
+    ] = "openvino"
+    device: Annotated[
+        str,
+        Field(
+            description="OpenVINO's CPU, GPU or NPU; torch's cpu, cuda or cuda:1. With auto, openvino takes the CPU, "
+            "and torch the first CUDA device, where there is one.",
+            min_length=1,
+        ),
+    ] = "auto"
+    trust_remote_code: Annotated[
+        bool,
+        Field(
+            description="Whether a Hugging Face model may bring Python code of its own, which then runs in this "
+            "process."
+        ),
+    ] = False
     compute_precision: Annotated[
         Literal["auto", "f32", "bf16"], Field(description="Precision of the computation.")
     ] = "auto"

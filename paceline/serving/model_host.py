@@ -11,8 +11,9 @@ from pathlib import Path
 
 import structlog
 
+from paceline.engine.config import HeadKind
 from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo, WatchPass
-from paceline.engine.runner import HeadKind
+from paceline.models.hub_directory import find_hub_directory
 from paceline.models.prepared import find_prepared
 from paceline.models.tokenizer import Tokenizer
 from paceline.sampling.structure import StructureCompiler
@@ -73,7 +74,7 @@ async def hosting(
 
     Raises PacelineError where the model is not prepared, cannot be built or fails its self-test.
     """
-    directory = prepared_directory(config.model) or find_prepared(config.model, config.weights)
+    directory = await asyncio.to_thread(_find_directory, config)
     # Both at once: compiling lets other threads run.
     (tokenizer, vocabulary_sha256), engine = await asyncio.gather(
         asyncio.to_thread(_read_vocabulary, directory),
@@ -85,6 +86,14 @@ async def hosting(
         yield HostedModel(engine, engine.info, vocabulary_sha256, structures)
     finally:
         await _close(engine, config.closing_seconds / 2)
+
+
+def _find_directory(config: ModelServiceConfig) -> Path:
+    """Return where the configured model lies; a hub id is downloaded for the engine that reads such models."""
+    directory = prepared_directory(config.model)
+    if directory is None and config.engine == "torch":
+        directory = find_hub_directory(config.model, allow_download=True)
+    return directory or find_prepared(config.model, config.weights)
 
 
 def _read_vocabulary(directory: Path) -> tuple[Tokenizer, str]:
@@ -132,7 +141,10 @@ def engine_config(config: ModelServiceConfig, directory: Path, head: HeadKind = 
     """Return what the engine is to be built with."""
     return EngineConfig(
         model_directory=directory,
+        engine=config.engine,
         device=config.device,
+        weights=config.weights,
+        trust_remote_code=config.trust_remote_code,
         compute_precision=config.compute_precision,
         kv_precision=config.kv_precision,
         activation_group_size=config.activation_group_size,

@@ -16,7 +16,7 @@ from benchmarks.cache_strategies import (
 )
 from paceline.engine.batch import Batch
 from paceline.engine.engine import CacheUpdate, EngineConfig
-from paceline.engine.runner import Runner
+from paceline.engine.model_runner import ModelRunner
 from paceline.engine.work import Logits
 from tests.paceline.engine.capture import settle
 from tests.paceline.engine.hash_runner import (
@@ -42,7 +42,7 @@ class DisagreeingRunner(HashRunner):
 def model() -> LoadedModel:
     with hash_engine() as engine:
         info = engine.info
-    return LoadedModel(EngineConfig(Path("none"), 0, 1), cast("Runner", HashRunner(num_blocks=64)), info)
+    return LoadedModel(EngineConfig(Path("none"), 0, 1), cast("ModelRunner", HashRunner(num_blocks=64)), info)
 
 
 @pytest.mark.parametrize("is_fed", [True, False])

@@ -18,6 +18,7 @@ from paceline.models.catalog import SMOLLM2_135M
 from paceline.models.prepare import prepare
 from paceline.models.pull import pull
 from tests.paceline.engine.capture import logits_of
+from tests.paceline.engine.engines import EVERYWHERE, Where
 from tests.paceline.engine.reference import gguf_reference_model, reference_logits, reference_model
 from tests.paceline.engine.smollm2 import load_smollm2
 from tests.paceline.engine.tiny_models import (
@@ -55,15 +56,30 @@ def architecture(request: pytest.FixtureRequest) -> Architecture:
     return request.param
 
 
+@pytest.fixture(params=EVERYWHERE)
+def where(request: pytest.FixtureRequest) -> Where:
+    request.param.require()
+    return request.param
+
+
 def load(
     directory: Path,
     architecture: Architecture,
     stored: Mapping[str, Array],
     weights_format: str,
+    where: Where,
     **options: Any,
 ) -> Engine:
     write_prepared(directory, architecture, stored, weights_format)
-    config = EngineConfig(directory, 4 << 20, num_threads=2, compute_precision="f32", **options)
+    config = EngineConfig(
+        directory,
+        4 << 20,
+        num_threads=2,
+        engine=where.engine,
+        device=where.device,
+        compute_precision="f32",
+        **options,
+    )
     return Engine.load(config)
 
 
@@ -73,40 +89,42 @@ def relative_difference(logits: Logits, expected: Logits) -> float:
 
 @pytest.mark.parametrize("weights_format", ["f32", "f16"])
 def test_a_tiny_model_computes_what_transformers_does(
-    tmp_path: Path, architecture: Architecture, weights_format: str
+    tmp_path: Path, architecture: Architecture, weights_format: str, where: Where
 ) -> None:
     stored = stored_weights(random_weights(architecture), weights_format)
     expected = reference_logits(reference_model(architecture, dequantized(stored)), IDS)
     assert expected.std() > 1
-    with load(tmp_path, architecture, stored, weights_format) as engine:
+    with load(tmp_path, architecture, stored, weights_format, where) as engine:
         logits = logits_of(engine, engine.open_sequence(), 0, IDS)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("weights_format", ["int8", "int4"])
 def test_a_tiny_quantised_model_computes_what_its_dequantised_weights_do(
-    tmp_path: Path, architecture: Architecture, weights_format: str
+    tmp_path: Path, architecture: Architecture, weights_format: str, where: Where
 ) -> None:
     stored = stored_weights(random_weights(architecture), weights_format)
     expected = reference_logits(reference_model(architecture, dequantized(stored)), IDS)
-    with load(tmp_path, architecture, stored, weights_format) as engine:
+    with load(tmp_path, architecture, stored, weights_format, where) as engine:
         logits = logits_of(engine, engine.open_sequence(), 0, IDS)
     assert relative_difference(logits, expected) < QUANTIZED_TOLERANCE
 
 
 @pytest.mark.parametrize("base", [LLAMA, QWEN2], ids=lambda base: base.family)
-def test_prompts_in_chunks_compute_what_transformers_does(tmp_path: Path, base: Architecture) -> None:
+def test_prompts_in_chunks_compute_what_transformers_does(
+    tmp_path: Path, base: Architecture, where: Where
+) -> None:
     weights = random_weights(base)
-    with load(tmp_path, base, weights, "f32", batch_invariant="off") as engine:
+    with load(tmp_path, base, weights, "f32", where, batch_invariant="off") as engine:
         logits = logits_of(engine, engine.open_sequence(), 0, IDS)
     np.testing.assert_allclose(
         logits, reference_logits(reference_model(base, weights), IDS), rtol=0, atol=TOLERANCE
     )
 
 
-def test_a_real_model_computes_what_transformers_does_with_the_same_file() -> None:
+def test_a_real_model_computes_what_transformers_does_with_the_same_file(where: Where) -> None:
     expected = reference_logits(gguf_reference_model(pull(SMOLLM2_135M, default_cache_dir())), IDS)
-    with load_smollm2("f16", "f32", num_blocks=13) as engine:
+    with load_smollm2("f16", "f32", num_blocks=13, where=where) as engine:
         logits = logits_of(engine, engine.open_sequence(), 0, IDS)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)
 

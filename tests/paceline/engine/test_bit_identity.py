@@ -3,8 +3,9 @@
 What is compared with: the rows of one sequence, decoded one by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from paceline.engine.engine import Engine
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Logits, Work
 from tests.paceline.engine.capture import Capture, logits_of, run, settle, submit_together, work_of
-from tests.paceline.engine.smollm2 import BLOCK_SIZE, load_smollm2
+from tests.paceline.engine.engines import OPENVINO, TORCH_CPU, TORCH_CUDA, Where
+from tests.paceline.engine.smollm2 import BLOCK_SIZE, load_smollm2, write_shallow
 
 NUM_BLOCKS = 20
 IDS = np.random.default_rng(11).integers(0, 49_152, 3 * BLOCK_SIZE).tolist()
@@ -28,6 +30,7 @@ class Exact:
 
     engine: Engine
     expected: Logits  # [len(IDS), vocab_size]
+    load: Callable[..., Engine]  # the same model again
 
     def require(self, logits: Logits, start: int) -> None:
         """Compare the logits of neighbouring positions bit by bit."""
@@ -46,20 +49,50 @@ class Exact:
         return sequence
 
 
+@dataclass(frozen=True)
+class Case:
+    """What is loaded; `num_layers` of the model, all where it is None."""
+
+    where: Where
+    weights: str
+    compute: str
+    num_layers: int | None = None
+
+    def __str__(self) -> str:
+        depth = "" if self.num_layers is None else f", {self.num_layers} layers"
+        return f"{self.where}, {self.weights} weights in {self.compute}{depth}"
+
+
+_TORCH, _SLOW = pytest.mark.reference, pytest.mark.slow
+
+
 @pytest.fixture(
     scope="module",
-    params=[("f16", "bf16"), ("int8", "f32"), pytest.param(("f16", "f32"), marks=pytest.mark.slow)],
-    ids=lambda precision: f"{precision[0]} weights in {precision[1]}",
+    params=[
+        Case(OPENVINO, "f16", "bf16"),
+        Case(OPENVINO, "int8", "f32"),
+        pytest.param(Case(OPENVINO, "f16", "f32"), marks=_SLOW),
+        pytest.param(Case(TORCH_CPU, "f16", "f32", num_layers=2), marks=_TORCH),
+        pytest.param(Case(TORCH_CPU, "f16", "f32"), marks=[_TORCH, _SLOW]),
+        pytest.param(Case(TORCH_CPU, "f16", "bf16"), marks=[_TORCH, _SLOW]),
+        pytest.param(Case(TORCH_CUDA, "f16", "bf16"), marks=_TORCH),
+        pytest.param(Case(TORCH_CUDA, "f16", "f32"), marks=_TORCH),
+    ],
+    ids=str,
 )
-def exact(request: pytest.FixtureRequest) -> Iterator[Exact]:
-    weights, compute = request.param
-    with load_smollm2(weights, compute, NUM_BLOCKS) as engine:
+def exact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exact]:
+    case: Case = request.param
+    directory = None
+    if case.num_layers is not None:
+        directory = write_shallow(tmp_path_factory.mktemp("shallow"), case.weights, case.num_layers)
+    load = partial(load_smollm2, case.weights, case.compute, where=case.where, directory=directory)
+    with load(num_blocks=NUM_BLOCKS) as engine:
         sequence = engine.open_sequence()
         one_by_one = [
             logits_of(engine, sequence, position, [token_id]) for position, token_id in enumerate(IDS)
         ]
         engine.close_sequence(sequence)
-        yield Exact(engine, np.concatenate(one_by_one))
+        yield Exact(engine, np.concatenate(one_by_one), load)
 
 
 def forget_all(engine: Engine) -> None:
@@ -241,7 +274,6 @@ def test_drawn_ids_and_verified_ids_have_the_same_logits(exact: Exact) -> None:
 
 
 def test_another_replica_computes_the_same_bits(exact: Exact) -> None:
-    info = exact.engine.info
-    with load_smollm2(info.weights, info.compute_precision, num_blocks=13) as replica:
-        assert replica.info.numerics_digest == info.numerics_digest
+    with exact.load(num_blocks=13) as replica:
+        assert replica.info.numerics_digest == exact.engine.info.numerics_digest
         exact.require(logits_of(replica, replica.open_sequence(), 0, IDS), 0)

@@ -18,6 +18,7 @@ from paceline.engine.engine import AdmissionRules, Engine, EngineConfig
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Work
 from tests.paceline.engine.capture import Capture, run, settle, work_of
+from tests.paceline.engine.engines import EVERYWHERE, Where
 from tests.paceline.engine.hash_runner import BLOCK_SIZE, HashRunner, continuation, hash_engine, next_id
 from tests.paceline.engine.tiny_models import LLAMA, random_weights, stored_weights, write_prepared
 
@@ -109,9 +110,13 @@ def test_a_draft_is_drawn_behind_whatever_was_refused(cache_update: CacheUpdate)
 # What comes of it, with a real model
 
 
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Engine]]:
+@pytest.fixture(scope="module", params=EVERYWHERE)
+def engines(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Engine]]:
     """The same model under each update, with a cache that one sequence can fill."""
+    where: Where = request.param
+    where.require()
     shape = replace(LLAMA, max_context_tokens=4096)
     stored = stored_weights(random_weights(shape), "int8")
     directory: Path = write_prepared(tmp_path_factory.mktemp("tiny"), shape, stored, "int8")
@@ -123,6 +128,8 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Engine]]:
                         directory,
                         kv_cache_bytes=256 << 10,
                         num_threads=1,
+                        engine=where.engine,
+                        device=where.device,
                         admission=AdmissionRules(protect_seconds=0),
                         cache_update=update,
                     )

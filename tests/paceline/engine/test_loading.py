@@ -11,7 +11,7 @@ from paceline.engine.engine import Engine, EngineConfig
 from paceline.engine.errors import BlocksExhaustedError, SelfTestError, UnsupportedModelError
 from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
 from paceline.engine.graph.weights import FAST_HEAD, quantize
-from paceline.engine.runner import MIN_BLOCKS
+from paceline.engine.model_runner import MIN_BLOCKS
 from paceline.engine.work import Work
 from paceline.errors import ConfigError
 from paceline.models.catalog import SMOLLM2_135M

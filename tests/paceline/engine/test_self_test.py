@@ -7,7 +7,7 @@ import pytest
 
 from paceline.engine.batch import Batch
 from paceline.engine.errors import SelfTestError
-from paceline.engine.runner import Runner
+from paceline.engine.model_runner import ModelRunner
 from paceline.engine.self_test import SelfTestReport, check_finite, run_self_test
 from paceline.engine.work import Logits
 from tests.paceline.engine.hash_runner import VOCABULARY_SIZE, HashRunner
@@ -73,7 +73,7 @@ def report_of(runner: HashRunner) -> SelfTestReport:
     return run_self_test(as_runner(runner), VOCABULARY_SIZE)
 
 
-def as_runner(runner: HashRunner) -> Runner:
+def as_runner(runner: HashRunner) -> ModelRunner:
     return runner  # pyright: ignore[reportReturnType] - a stand-in of the same shape
 
 
@@ -123,7 +123,7 @@ def test_a_runner_that_is_never_invariant_is_reported_with_the_check_that_failed
 
 
 @pytest.mark.parametrize("test", [run_self_test, check_finite])
-def test_logits_that_are_not_finite_are_refused(test: Callable[[Runner, int], SelfTestReport]) -> None:
+def test_logits_that_are_not_finite_are_refused(test: Callable[[ModelRunner, int], SelfTestReport]) -> None:
     with pytest.raises(SelfTestError) as caught:
         test(as_runner(NotFinite(NUM_BLOCKS)), VOCABULARY_SIZE)
     assert caught.value.facts == {"check": "finite logits"}

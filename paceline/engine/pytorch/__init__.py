@@ -1,0 +1,1 @@
+"""The second engine: models of transformers on PyTorch, for targets on CUDA devices."""

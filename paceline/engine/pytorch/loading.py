@@ -1,0 +1,197 @@
+"""A directory becomes a model of transformers on its device, with our attention.
+
+Prepared directories are expanded: their weights have the values that they are stored with and take the memory of the
+precision of the computation. Hugging Face directories are read by transformers, from safetensors alone: pickles run
+code; torchao may hold their linear layers in fewer bits.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from paceline.engine.errors import UnsupportedModelError
+from paceline.engine.graph.manifest import MANIFEST_FILE, Manifest
+from paceline.engine.pytorch.hub_config import HubConfig, read_hub_config
+from paceline.engine.pytorch.library_errors import explained
+from paceline.engine.pytorch.placement import num_slices_of_heads, place, place_in_slices
+from paceline.engine.pytorch.prepared_weights import read_prepared
+from paceline.engine.pytorch.quantisation import (
+    KEPT_FORMATS,
+    held_format,
+    own_quantisation,
+    quantisation_arguments,
+    require_known_format,
+    require_readable_quantisation,
+)
+from paceline.engine.pytorch.reader import Reader
+from paceline.engine.pytorch.shape import ModelShape
+from paceline.errors import ConfigError
+
+_COMPUTE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded.
+
+    Attributes:
+        device: Where it computes; with `tensor_parallel`, the device of the process's rank instead.
+        compute_dtype: Precision of the computation: float32, bfloat16 or float16.
+        weights: Format of a Hugging Face directory's weights: "f32" or "f16", which are both the precision of the
+            computation, "int8", "int4" or "fp8". Prepared directories, and those that are quantised already, stay as
+            they are.
+        tensor_parallel: Whether several processes, which torchrun has started, hold a slice each.
+        trust_remote_code: Whether Python code of a Hugging Face directory may run.
+    """
+
+    device: torch.device
+    compute_dtype: torch.dtype
+    weights: str
+    tensor_parallel: bool = False
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to compute.
+
+    Attributes:
+        model: In evaluation mode and without gradients, on its device; its attention is ours.
+        name: The model's name in requests.
+        family: transformers' name of its architecture.
+        weights: The format that is really held: "f32", "bf16" or "f16", what they were quantised to, or what a prepared
+            directory stores.
+        num_layers: Transformer blocks.
+        num_heads: Query heads of this process.
+        num_kv_heads: Key and value heads of this process: fewer than the model's where it is sliced.
+        head_size: Width of one head.
+        vocabulary_size: Columns of the logits.
+        max_context_tokens: Longest sequence that the model computes as it was trained.
+    """
+
+    model: PreTrainedModel
+    name: str
+    family: str
+    weights: str
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_size: int
+    vocabulary_size: int
+    max_context_tokens: int
+
+
+def load_torch_model(directory: Path, options: LoadOptions) -> LoadedModel:
+    """Load a prepared directory or a Hugging Face directory.
+
+    Raises UnsupportedModelError for a model that this engine cannot load or compute, ConfigError for options that it
+    cannot be loaded with.
+    """
+    require_known_format(options.weights)
+    if options.compute_dtype not in _COMPUTE_DTYPES:
+        message = f"PyTorch does not compute models in {options.compute_dtype}; give f32, bf16 or f16."
+        raise ConfigError(message, setting="compute_precision")
+    is_prepared = (directory / MANIFEST_FILE).is_file()
+    return _load_prepared(directory, options) if is_prepared else _load_hub_directory(directory, options)
+
+
+def _load_prepared(directory: Path, options: LoadOptions) -> LoadedModel:
+    manifest = Manifest.read(directory)
+    if options.weights == "fp8":
+        message = (
+            f"{directory} is prepared with {manifest.weights} weights; fp8 is made of a Hugging Face directory. "
+            "Give one, or other --weights."
+        )
+        raise ConfigError(message, setting="weights")
+    prepared = read_prepared(directory, manifest, options.compute_dtype)
+    shape = _shape(directory, prepared.config)
+    model = _reader(directory, options, shape, prepared.config).read(
+        prepared.model_class, None, state_dict=prepared.weights
+    )
+    return _loaded(model, _held(shape, options, prepared.config), manifest.name, manifest.weights)
+
+
+def _load_hub_directory(directory: Path, options: LoadOptions) -> LoadedModel:
+    hub_config = read_hub_config(directory, trust_remote_code=options.trust_remote_code)
+    config = hub_config.config
+    shape = _shape(directory, config)
+    require_readable_quantisation(config, directory)
+    is_quantised = own_quantisation(config) is not None
+    weights = KEPT_FORMATS[0] if is_quantised else options.weights
+    if options.tensor_parallel and weights not in KEPT_FORMATS:
+        message = (
+            f"Slices of a model are not quantised to {weights}. Give --weights f16, or serve on one device."
+        )
+        raise ConfigError(message, setting="weights")
+    model = _reader(directory, options, shape, config, may_have_more=is_quantised).read(
+        AutoModelForCausalLM,
+        directory,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=hub_config.runs_own_code,
+        **quantisation_arguments(weights, config, options.device, directory),
+    )
+    _require_attention_interface(model, hub_config, directory)
+    held = weights if weights not in KEPT_FORMATS else own_quantisation(model.config) or held_format(model)
+    return _loaded(model, _held(shape, options, config), _name_of(directory), held)
+
+
+def _shape(directory: Path, config: Any) -> ModelShape:
+    with explained(directory):
+        return ModelShape.of(config)
+
+
+def _reader(
+    directory: Path, options: LoadOptions, shape: ModelShape, config: Any, *, may_have_more: bool = False
+) -> Reader:
+    placement = place_in_slices(shape, config) if options.tensor_parallel else place(options.device)
+    return Reader(directory, config, options.compute_dtype, placement, may_have_more)
+
+
+def _require_attention_interface(model: PreTrainedModel, hub_config: HubConfig, directory: Path) -> None:
+    """Refuse a directory's own code that computes attention itself instead of calling what is configured."""
+    if hub_config.runs_own_code and not getattr(model, "_supports_attention_backend", False):
+        message = (
+            f"The code of {directory} does not call transformers' AttentionInterface, so that its attention cannot be "
+            "ours. Serve a model of a family that transformers has."
+        )
+        raise UnsupportedModelError(message, path=str(directory))
+
+
+def _held(shape: ModelShape, options: LoadOptions, config: Any) -> ModelShape:
+    """The shape of what this process holds."""
+    if not options.tensor_parallel:
+        return shape
+    num_slices = num_slices_of_heads(config)
+    return replace(
+        shape, num_heads=shape.num_heads // num_slices, num_kv_heads=shape.num_kv_heads // num_slices
+    )
+
+
+def _loaded(model: PreTrainedModel, shape: ModelShape, name: str, weights: str) -> LoadedModel:
+    return LoadedModel(
+        model=model,
+        name=name,
+        family=model.config.model_type,
+        weights=weights,
+        num_layers=shape.num_layers,
+        num_heads=shape.num_heads,
+        num_kv_heads=shape.num_kv_heads,
+        head_size=shape.head_size,
+        vocabulary_size=shape.vocabulary_size,
+        max_context_tokens=shape.max_context_tokens,
+    )
+
+
+def _name_of(directory: Path) -> str:
+    """The hub id of a snapshot in the Hugging Face cache, else the directory's name.
+
+    Example: `.../models--org--name/snapshots/0123` is `org/name`.
+    """
+    repository = directory.parent.parent.name
+    if directory.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/")
+    return directory.resolve().name
