@@ -1,6 +1,6 @@
 """The models of a run, in the form that each peer reads; what is missing is made, once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.comparison.cell import Cell
@@ -26,6 +26,8 @@ class ModelPlan:
         peer_draft_weights: GenAI's draft's.
         transformers_weights: Of both models there: f32, bf16 or int8.
         genai_precision: INFERENCE_PRECISION_HINT for GenAI; None is its default.
+        target_engine: What computes our target, as the service has it; None is its default.
+        target_device: Where it does; None is its default.
     """
 
     pair: str
@@ -34,6 +36,8 @@ class ModelPlan:
     peer_draft_weights: str
     transformers_weights: str
     genai_precision: str | None
+    target_engine: str | None = None
+    target_device: str | None = None
 
     def setup_of(self, system: System, cell: Cell) -> PeerSetup:
         """Return the process that a system needs in a cell; equal ones are the same process."""
@@ -68,6 +72,8 @@ class ModelPlan:
         target, draft = (
             Model(name, one, path) for name, one, path in zip(names, formats, paths, strict=True)
         )
+        if system.peer == "ours":
+            target = replace(target, engine=self.target_engine, device=self.target_device)
         return target, draft
 
     def missing(self, systems: set[System]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from benchmarks.comparison.presets import (
 )
 from benchmarks.comparison.system import WORDS, systems_of
 from benchmarks.peers.exchange import RoundTrips
+from benchmarks.peers.exported_models import QUANTISATIONS
 from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
 from paceline.errors import ConfigError
 
@@ -61,10 +62,13 @@ def read_plan(arguments: Sequence[str] | None) -> Plan:
         options.peer_draft_weights or options.draft_weights,
         options.transformers_weights,
         None if options.genai_precision == "default" else options.genai_precision,
+        options.target_engine,
+        options.target_device,
     )
     cells = tuple(_cells(options, preset))
     if not cells:
         raise ConfigError("nothing is left to measure: --preset has no such cells", setting="preset")
+    _require_weights_of_peers(models, cells)
     return Plan(cells, models, amount, options.output, options.resume)
 
 
@@ -101,7 +105,14 @@ def parser() -> argparse.ArgumentParser:
     add("--max-tokens", type=int, help="most tokens of an answer")
     add("--seed", type=int, default=1, help="of arrivals and sampling (default %(default)s)")
     add("--pair", default="reference", help="of the catalogue: reference or tiny (default %(default)s)")
-    add("--target-weights", default=TARGET_WEIGHTS, choices=["int8", "int4"], help="ours and GenAI's")
+    add(
+        "--target-weights",
+        default=TARGET_WEIGHTS,
+        choices=["f16", "int8", "int4"],
+        help="ours and GenAI's; f16 is ours alone (default %(default)s)",
+    )
+    add("--target-engine", choices=["openvino", "torch"], help="what computes our target (its own default)")
+    add("--target-device", help="where it does: CPU, cuda, cuda:1 (its own default)")
     add("--draft-weights", default=DRAFT_WEIGHTS, choices=["int8", "int4"], help="ours (default %(default)s)")
     add("--peer-draft-weights", choices=["int8", "int4"], help="GenAI's (default: as --draft-weights)")
     add(
@@ -119,6 +130,13 @@ def parser() -> argparse.ArgumentParser:
     add("--output", type=Path, default=OUTPUT, help="directory of the results (default %(default)s)")
     add("--resume", action="store_true", help="keep the cells that an earlier run has finished")
     return made
+
+
+def _require_weights_of_peers(models: ModelPlan, cells: Sequence[Cell]) -> None:
+    has_genai = any(system.peer == "genai" for cell in cells for system in cell.systems)
+    if has_genai and models.target_weights not in QUANTISATIONS:
+        message = f"--target-weights {models.target_weights} is ours alone: leave GenAI out of --systems"
+        raise ConfigError(message, setting="target_weights")
 
 
 def _is_product(options: argparse.Namespace) -> bool:

@@ -99,8 +99,9 @@ class Report:
             ),
             f"versions: {', '.join(f'{name} {number}' for name, number in self.versions.items())}",
             (
-                f"models: pair {models.pair}; target {models.target_weights}; draft {models.draft_weights} (ours), "
-                f"{models.peer_draft_weights} (GenAI); transformers {models.transformers_weights}; "
+                f"models: pair {models.pair}; target {models.target_weights}{_where(models)}; "
+                f"draft {models.draft_weights} (ours), {models.peer_draft_weights} (GenAI); "
+                f"transformers {models.transformers_weights}; "
                 f"GenAI's precision {models.genai_precision or 'its default'}"
             ),
             (
@@ -234,6 +235,12 @@ def _cell_json(one: CellSummary) -> dict[str, object]:
 
 def _spread_json(spread: Spread | None) -> dict[str, object] | None:
     return None if spread is None else asdict(spread)
+
+
+def _where(models: ModelPlan) -> str:
+    """Where our target computes, if that was chosen."""
+    engine = f" by {models.target_engine}" if models.target_engine else ""
+    return f"{engine} on {models.target_device}" if models.target_device else engine
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -116,13 +116,15 @@ def _speculation(manner: Manner) -> Speculation:
 def _config(setup: PeerSetup) -> ClusterConfig:
     assert setup.draft is not None
     target, draft = (
-        ModelChoice(model.name, model.weights, model.directory) for model in (setup.target, setup.draft)
+        ModelChoice(model.name, model.weights, model.directory, model.engine, model.device)
+        for model in (setup.target, setup.draft)
     )
     return ClusterConfig(target, draft, cores=parse_cores(setup.cores, os.sched_getaffinity(0)))
 
 
 def _describe(model: ServedModel) -> str:
-    return f"{model.weights} {model.compute_precision}/{model.kv_precision}"
+    where = "" if model.device == "CPU" else f" on {model.device}"
+    return f"{model.weights} {model.compute_precision}/{model.kv_precision}{where}"
 
 
 def _invariance(target: ServedModel) -> str:

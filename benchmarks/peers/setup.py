@@ -11,11 +11,21 @@ PeerName: TypeAlias = Literal["ours", "genai", "transformers"]
 
 @dataclass(frozen=True)
 class Model:
-    """A model in the form that the peer reads; `weights` is its format."""
+    """A model in the form that the peer reads.
+
+    Attributes:
+        name: Of the catalogue.
+        weights: Format of its weights.
+        directory: What holds the model.
+        engine: As our services have it; None is their own default, and says nothing to others.
+        device: As our services have it; None is their own default, and says nothing to others.
+    """
 
     name: str
     weights: str
     directory: Path
+    engine: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)

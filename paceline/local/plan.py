@@ -19,11 +19,21 @@ _METRICS_PORTS = {"orchestrator": 0, "target": 1, "draft": 101}
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A prepared model: its name for people, the weights' format and the directory that holds both."""
+    """A prepared model, and what computes it.
+
+    Attributes:
+        name: For people.
+        weights: Format of its weights.
+        directory: What holds the model.
+        engine: As the services' --engine has it; None leaves it to them.
+        device: As their --device has it; None leaves it to them.
+    """
 
     name: str
     weights: str
     directory: Path
+    engine: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,8 @@ def _replica_command(
         "--listen": address,
         "--model": str(model.directory),
         "--weights": model.weights,
+        "--engine": model.engine,
+        "--device": model.device,
         "--replica-id": name,
         "--cores": None if cores is None else ",".join(map(str, sorted(cores))),
         "--kv-cache-mib": config.kv_cache_mib,

@@ -68,8 +68,18 @@ def test_over_a_distance_only_ours_is_measured() -> None:
         (["--preset", "shows", "--shows", "5"], "round_overhead"),
         (["--preset", "quick", "--sessions", "99"], "nothing is left"),
         (["--rtt-ms", "1", "--draft-rtt-ms", "far"], "number or same"),
+        (["--target-weights", "f16"], "leave GenAI out"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_would(options: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_plan(options)
+
+
+def test_a_target_may_be_computed_elsewhere_which_is_another_measurement() -> None:
+    elsewhere = ["--target-engine", "torch", "--target-device", "cuda", "--target-weights", "f16"]
+    ours = ["--systems", "ours-target,ours-adaptive"]
+    there, here = read_plan([*ours, *elsewhere]).models, read_plan(ours).models
+    assert (there.target_engine, there.target_device, there.target_weights) == ("torch", "cuda", "f16")
+    assert (here.target_engine, here.target_device) == (None, None)
+    assert str(there) != str(here), "the journal of one would be taken for that of the other"

@@ -59,3 +59,14 @@ def test_http_is_served_where_it_is_told_and_else_not_at_all() -> None:
             ClusterConfig(TARGET, DRAFT, http_listen=address), range(9000, 9003), "redis://there"
         )
         assert flags(plan.orchestrator.command).get("--http-listen") == address
+
+
+def test_what_computes_a_model_is_said_to_its_own_pool_alone() -> None:
+    target = ModelChoice("big", "f16", Path("/models/big"), engine="torch", device="cuda:1")
+    plan = plan_cluster(ClusterConfig(target, DRAFT), range(9000, 9003), "redis://there")
+    given = flags(plan.targets[0].command)
+    assert (given["--engine"], given["--device"]) == ("torch", "cuda:1")
+    assert not {"--engine", "--device"} & {
+        *flags(plan.drafts[0].command),
+        *flags(plan.orchestrator.command),
+    }

@@ -1,0 +1,45 @@
+"""The measurement of passes, end to end, on a model that takes no time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--shape", "tiny", "--device", "cpu", "--context", "40", "--repeats", "2", "--warm-up", "1")
+
+pytestmark = pytest.mark.reference
+
+
+def accelerator(cache_dir: Path, *options: str) -> str:
+    """Run the benchmark with a models' cache of its own; returns what it printed."""
+    # One core, since threads that wait for each other cost more than so small a model.
+    core = str(min(os.sched_getaffinity(0)))
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.accelerator", *SMALL, "--cores", core, *options],
+        cwd=ROOT,
+        env=os.environ | {"PACELINE_CACHE_DIR": str(cache_dir)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_every_case_is_measured_in_both_modes_and_written_down(tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    printed = accelerator(tmp_path, "--sessions", "1,2", "--rows", "1,5", "--output", str(output))
+    document: dict[str, Any] = json.loads(output.read_text())
+    cases = {(one["mode"], one["num_sessions"], one["num_rows"]) for one in document["results"]}
+    assert cases == {(mode, num, rows) for mode in ("exact", "off") for num in (1, 2) for rows in (1, 5)}
+    assert all(one["forward_ms"]["median"] > 0 < one["floor_ms"] for one in document["results"])
+    assert document["loaded"]["exact"]["is_batch_invariant"], "exact is what the mode is called"
+    assert not document["loaded"]["off"]["is_batch_invariant"], "nobody has tested it"
+    assert (document["left_out"], document["weight_bytes_read"]) == ([], 4 * 106_816)
+    assert "RANDOM weights" in printed
+    assert "| context | sessions | mode | 1 row, ms | x floor | 5 rows, ms | x floor | 5 over 1 |" in printed
+    assert "exact over off" in printed
