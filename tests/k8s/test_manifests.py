@@ -31,7 +31,7 @@ from paceline.cli.models import app as models_command
 from paceline.models.catalog import MODELS
 from paceline.models.prepared import WEIGHT_FORMATS
 from paceline.security.peer_names import is_allowed
-from paceline.serving.config import ServiceConfig
+from paceline.serving.config import ModelServiceConfig, ServiceConfig
 from paceline.telemetry.catalogue import CATALOGUE, Kind
 from paceline.v1 import draft_service_pb2, orchestrator_service_pb2, target_service_pb2
 from tests.k8s.cert_manager import seconds_of
@@ -57,6 +57,8 @@ SERVED = {
 }
 # What a replica of the reference pair holds beside its KV cache, MiB: docs/decisions/053, "Who shares which memory".
 MODEL_MIB = {"target": 1747 + 1560, "draft": 885}
+# What a GPU is called as a resource, in the overlays whose targets compute on one.
+ACCELERATORS = {"intel-gpu": "gpu.intel.com/i915", "nvidia": "nvidia.com/gpu"}
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 # What cert-manager writes into a Secret.
 CERTIFICATE_FILES = {"tls.crt", "tls.key", "ca.crt"}
@@ -643,6 +645,54 @@ class TestImages:
         }
         assert copied == allowed
         assert all((REPOSITORY / source).exists() for source in copied)
+
+
+class TestAccelerators:
+    """Targets on GPUs, in the overlays that have them."""
+
+    @pytest.mark.parametrize("overlay", ACCELERATORS)
+    def test_a_target_has_one_a_node_that_has_it_and_the_image_that_can_use_it(self, overlay: str) -> None:
+        resource = ACCELERATORS[overlay]
+        container = serving_container("target", built(overlay)).spec
+        assert container["resources"]["limits"][resource] == "1"
+        template = pod_template(named(built(overlay), "Deployment/paceline-target"))
+        assert template is not None
+        assert {one["key"] for one in template["spec"]["tolerations"]} == {resource}
+        places = template["spec"]["affinity"]["nodeAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
+        keys = [one["key"] for term in places["nodeSelectorTerms"] for one in term["matchExpressions"]]
+        assert len(keys) == 2, "the pool that it is for, and the accelerator"
+        name = container["image"].rpartition("/")[2].partition(":")[0]
+        assert f" AS {name.removeprefix('paceline-')}\n" in (ROOT / "images/Dockerfile").read_text()
+
+    @pytest.mark.parametrize("overlay", ACCELERATORS)
+    @pytest.mark.parametrize("program", ["draft", "orchestrator"])
+    def test_nothing_else_takes_one(self, overlay: str, program: str) -> None:
+        container = serving_container(program, built(overlay)).spec
+        assert ACCELERATORS[overlay] not in container["resources"].get("limits", {})
+        template = pod_template(named(built(overlay), f"Deployment/paceline-{program}"))
+        assert template is not None
+        assert "tolerations" not in template["spec"]
+
+    def test_on_nvidia_the_target_computes_with_torch_and_the_draft_does_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = {pool: config_of(built("nvidia"), pool, monkeypatch) for pool in ("target", "draft")}
+        engines = {
+            pool: (one.engine, one.device)
+            for pool, one in found.items()
+            if isinstance(one, ModelServiceConfig)
+        }
+        assert engines == {"target": ("torch", "cuda"), "draft": ("openvino", "auto")}
+
+    def test_the_image_has_the_torch_that_the_project_pins(self) -> None:
+        extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"][
+            "optional-dependencies"
+        ]
+        (pinned,) = [one for one in extras["accelerator"] if one.startswith("torch==")]
+        dockerfile = (ROOT / "images/Dockerfile").read_text()
+        assert f"ARG TORCH_VERSION={pinned.removeprefix('torch==')}\n" in dockerfile
 
 
 class TestPolicy:
