@@ -138,11 +138,12 @@ def _exit_at_once() -> None:
 
 
 def engine_config(config: ModelServiceConfig, directory: Path, head: HeadKind = "exact") -> EngineConfig:
-    """Return what the engine is to be built with."""
+    """Return what the engine is to be built with; OpenVINO's own name stands for its "auto"."""
+    is_openvinos_choice = config.engine == "openvino" and config.device == "auto"
     return EngineConfig(
         model_directory=directory,
         engine=config.engine,
-        device=config.device,
+        device="CPU" if is_openvinos_choice else config.device,
         weights=config.weights,
         trust_remote_code=config.trust_remote_code,
         compute_precision=config.compute_precision,

@@ -33,6 +33,7 @@ class _DraftOptions(ModelServiceConfig):
     program: ClassVar[str] = "draft_service"
     model_config = SettingsConfigDict(env_prefix="PACELINE_DRAFT_")
 
+    weights: Literal["f16", "int8", "int4"] = "int4"
     batch_invariant: Literal["require", "prefer", "off"] = "off"
     head: Literal["fast", "exact"] = "fast"
     activation_group_size: int | None = 128
