@@ -118,12 +118,11 @@ def _would_pay(history: RoundHistory, partners: Partners, max_draft_tokens: int,
 
 def _trial(history: RoundHistory, partners: Partners, forecast: RoundForecast) -> Trial:
     """Return the shortest trial that promises to pay, else the longest that is cheap, else one of one draft token."""
-    most = len(forecast.tokens) - 1
+    most, refresh = len(forecast.tokens) - 1, _refresh_rounds(partners, forecast)
     promising = _would_pay(history, partners, most, Supposition(optimistic_from=0))
     if promising:
         lost = forecast.rate(0) * (forecast.draft_seconds[promising] + forecast.target_seconds[promising])
         cost = max(0.0, lost - forecast.tokens[promising])
-        refresh = _refresh_rounds(partners, forecast)
         return Trial(promising, longest_wait(forecast, promising), cost, refresh, is_promising=True)
     hop = partners.draft.hop.value if partners.draft is not None else 0.0
     step, alone = step_seconds(partners), forecast.target_seconds[0]
@@ -133,7 +132,6 @@ def _trial(history: RoundHistory, partners: Partners, forecast: RoundForecast) -
         for num in range(1, min(_LONGEST_TRIAL, most) + 1)
     ]
     num_cheap = max(1, sum(cost <= _CHEAP_TRIAL_ROUNDS for cost in costs))
-    refresh = _refresh_rounds(partners, forecast)
     return Trial(num_cheap, wait, costs[num_cheap - 1], refresh, is_promising=False)
 
 

@@ -33,14 +33,12 @@ from orchestrator.session_store import SessionStore, StoreSettings
 from orchestrator.status_servicer import StatusServicer
 from orchestrator.tenants_file import TenantsFile
 from paceline.errors import ConfigError
-from paceline.models.hub_directory import find_hub_directory
-from paceline.models.prepared import find_prepared
+from paceline.models.served_directory import find_served_directory
 from paceline.models.tokenizer import Tokenizer
 from paceline.security.certificate_watch import CertificateWatch
 from paceline.security.certificates import Role
 from paceline.security.loopback import is_loopback
 from paceline.security.trust import Trust
-from paceline.serving.config import prepared_directory
 from paceline.serving.server import Service
 from paceline.telemetry.metrics import Metrics
 from paceline.telemetry.setup import Telemetry, telemetry
@@ -64,7 +62,9 @@ _log = structlog.get_logger()
 
 async def serve(config: OrchestratorConfig) -> None:
     """Listen, wait for Redis and a target, serve until SIGTERM or SIGINT, drain."""
-    tokenizer = await asyncio.to_thread(Tokenizer.load, _model_directory(config))
+    # The target's, whichever engine serves that.
+    directory = await asyncio.to_thread(find_served_directory, config.model, config.weights, reads_hub=True)
+    tokenizer = await asyncio.to_thread(Tokenizer.load, directory)
     targets, drafts = pools(config, tokenizer.vocabulary_hash)
     draining, closings = asyncio.Event(), Closings()
     with telemetry(config.telemetry) as told:
@@ -250,15 +250,6 @@ def store_settings(config: OrchestratorConfig) -> StoreSettings:
         config.lease_seconds,
         config.redis_timeout_seconds,
         config.redis_retries,
-    )
-
-
-def _model_directory(config: OrchestratorConfig) -> Path:
-    """Where the target's tokenizer lies: in a prepared directory, or a Hugging Face one as the engine torch reads."""
-    return (
-        prepared_directory(config.model)
-        or find_hub_directory(config.model, allow_download=True)
-        or find_prepared(config.model, config.weights)
     )
 
 

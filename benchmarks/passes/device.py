@@ -1,10 +1,10 @@
 """The device that computes: what it is, how much memory is free, and how fast that memory is."""
 
 import gc
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.passes.floor import copied_bytes_per_second
 from paceline.cli.benchmark.spread import Spread, spread_of
+from paceline.serving.config import pin_to_cores, usable_cores
 
 # Many times what the device's caches hold.
 _COPY_BYTES = {"cuda": 2 << 30, "cpu": 256 << 20}
@@ -66,10 +67,9 @@ def copy_bandwidth(device: torch.device) -> Spread:
 
 
 def compute_on(cores: tuple[int, ...]) -> None:
-    """Pin the process to cores, and let torch have a thread for each."""
-    if cores:
-        os.sched_setaffinity(0, cores)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    """Pin the process to cores, and let torch have a thread for each; raises ConfigError for one that is not ours."""
+    pin_to_cores(cores)
+    torch.set_num_threads(len(usable_cores()))
 
 
 def release(device: torch.device) -> None:
@@ -81,7 +81,7 @@ def release(device: torch.device) -> None:
 
 def _finisher(device: torch.device) -> Callable[[], None]:
     """Return what waits until the device has done all that it was given."""
-    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
 
 
 def _driver_version() -> str:

@@ -24,7 +24,7 @@ class TimedRunner:
     def __init__(
         self, model: ChainModel, step_time: StepTime, num_blocks: int, dilation: float = 1.0
     ) -> None:
-        self.num_threads = 1
+        self.least_rows = 1
         self.num_blocks = num_blocks
         self.block_size = BLOCK_SIZE
         self.kv_bytes_per_token = 1

@@ -37,13 +37,13 @@ class ModelRunner(Protocol):
         num_blocks: Blocks of the cache, the padding block included.
         block_size: Tokens a block.
         kv_bytes_per_token: Bytes of KV one token takes, all layers.
-        num_threads: Fewest rows of a pass whose bits the self-test may hope to be those of every other pass.
+        least_rows: Fewest rows of a pass whose bits the self-test may hope to be those of every other pass.
     """
 
     num_blocks: int
     block_size: int
     kv_bytes_per_token: int
-    num_threads: int
+    least_rows: int
 
     def forward(self, batch: Batch) -> PassLogits:
         """Run one pass; the KV of every row is written. The pass holds no interpreter lock while it computes."""

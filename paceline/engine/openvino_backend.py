@@ -12,17 +12,11 @@ from paceline.engine.runner import Runner, RunnerConfig, load_model
 
 def load(config: EngineConfig) -> LoadedRunner:
     """Build and compile; raises as `paceline.engine.backends.load_backend` does."""
-    device = "CPU" if config.device == "auto" else config.device
     manifest, build = load_model(config.model_directory, config.head)
-    precision = choose_precision(device, manifest.weights, config.compute_precision, config.kv_precision)
-    runner_config = RunnerConfig(
-        device,
-        precision.compute,
-        precision.kv,
-        config.num_threads,
-        config.kv_cache_bytes,
-        config.activation_group_size,
+    precision = choose_precision(
+        config.device, manifest.weights, config.compute_precision, config.kv_precision
     )
+    runner_config = RunnerConfig.of(config, precision)
     runner = Runner(build(), runner_config, weights=build)
     shape = manifest.architecture
     return LoadedRunner(
@@ -31,7 +25,7 @@ def load(config: EngineConfig) -> LoadedRunner:
         family=shape.family,
         weights=manifest.weights,
         precision=precision,
-        device=device,
+        device=runner_config.device,
         vocabulary_size=shape.vocabulary_size,
         max_context_tokens=shape.max_context_tokens,
         kernel_settings={

@@ -16,6 +16,11 @@ class Precision(NamedTuple):
     kv: str
 
 
+def openvino_device(name: str) -> str:
+    """Return OpenVINO's name of a device: that of the CPU for "auto"."""
+    return "CPU" if name == "auto" else name
+
+
 def choose_precision(device: str, weights: str, compute: str, kv: str) -> Precision:
     """Replace "auto"; measurements are in docs/decisions/002-weights-and-precision.md.
 
@@ -23,6 +28,6 @@ def choose_precision(device: str, weights: str, compute: str, kv: str) -> Precis
     has it. The KV cache is as the computation, since u8, the device's own default, breaks bit-identity.
     """
     if compute == "auto":
-        has_bf16 = "BF16" in ov.Core().get_property(device, "OPTIMIZATION_CAPABILITIES")
+        has_bf16 = "BF16" in ov.Core().get_property(openvino_device(device), "OPTIMIZATION_CAPABILITIES")
         compute = "bf16" if weights == "f16" and has_bf16 else "f32"
     return Precision(compute, compute if kv == "auto" else kv)

@@ -10,13 +10,14 @@ import openvino as ov
 
 from paceline.engine.batch import Batch
 from paceline.engine.block_pool import PADDING_BLOCK
-from paceline.engine.config import HeadKind
+from paceline.engine.config import EngineConfig, HeadKind
 from paceline.engine.errors import UnsupportedModelError
 from paceline.engine.graph.builder import build_graph, head_name
 from paceline.engine.graph.exported import read_exported
 from paceline.engine.graph.manifest import EXPORTED_FILE, WEIGHTS_FILE, Manifest
 from paceline.engine.graph.weights import FAST_HEAD, open_weights
 from paceline.engine.model_runner import count_blocks
+from paceline.engine.precision import Precision, openvino_device
 from paceline.engine.work import Logits
 from paceline.errors import ConfigError
 
@@ -46,6 +47,18 @@ class RunnerConfig:
     kv_cache_bytes: int
     activation_group_size: int | None = None
 
+    @classmethod
+    def of(cls, config: EngineConfig, precision: Precision) -> "RunnerConfig":
+        """Return how the model of an engine is compiled in a precision."""
+        return cls(
+            openvino_device(config.device),
+            precision.compute,
+            precision.kv,
+            config.num_threads,
+            config.kv_cache_bytes,
+            config.activation_group_size,
+        )
+
 
 class Runner:
     """Owns the compiled model and the KV memory. One thread at a time.
@@ -55,6 +68,7 @@ class Runner:
         block_size: Tokens a block.
         kv_bytes_per_token: Bytes of KV one token takes, all layers.
         num_threads: Threads that a pass really uses, which may be fewer than were asked for.
+        least_rows: See `paceline.engine.model_runner.ModelRunner`.
     """
 
     def __init__(self, model: ov.Model, config: RunnerConfig, weights: object = None) -> None:
@@ -72,6 +86,7 @@ class Runner:
         self.num_threads = (
             int(self._compiled.get_property("INFERENCE_NUM_THREADS")) if config.device == "CPU" else 1
         )
+        self.least_rows = self.num_threads  # why: `paceline.engine.self_test`
         self._allocate(config)
 
     def forward(self, batch: Batch) -> Logits:

@@ -59,16 +59,16 @@ def run_self_test(
     if known is not None and known.numerics_digest == probe.digest:
         return replace(known, longest_pass_ns=probe.longest_pass_ns)
     failed: tuple[str, ...] = ()
-    for min_rows in _row_counts(runner.num_threads):
+    for min_rows in _row_counts(runner.least_rows):
         failed = probe.failed_checks(min_rows)
         if not failed:
             return probe.report(min_rows, ())
     return probe.report(1, failed)
 
 
-def _row_counts(num_threads: int) -> list[int]:
+def _row_counts(least_rows: int) -> list[int]:
     """What to try, the fewest rows first."""
-    return [num_threads, *(count for count in ROW_COUNTS if count > num_threads)]
+    return [least_rows, *(count for count in ROW_COUNTS if count > least_rows)]
 
 
 def check_finite(runner: ModelRunner, vocabulary_size: int) -> SelfTestReport:
@@ -89,7 +89,7 @@ class _Probe:
         self._ids = generator.integers(0, self.vocabulary_size, NUM_TOKENS).tolist()
         self._other_ids = generator.integers(0, self.vocabulary_size, NUM_COMPARED).tolist()
         self.expected = self._run(
-            [(0, NUM_TOKENS)], self._blocks(0), 0, max(LARGE_BATCH, self.runner.num_threads)
+            [(0, NUM_TOKENS)], self._blocks(0), 0, max(LARGE_BATCH, self.runner.least_rows)
         )
         if not np.isfinite(self.expected).all():
             message = "The model computes NaN or infinite logits in this precision; choose another one."

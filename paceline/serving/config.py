@@ -337,12 +337,6 @@ def usable_cores() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0))
 
 
-def prepared_directory(model: str) -> Path | None:
-    """Return the directory where `model` already is one of a prepared model, else None."""
-    directory = Path(model).expanduser()
-    return directory if (directory / "paceline.json").is_file() else None
-
-
 def _listed(numbers: Arguments[int]) -> str:
     return ", ".join(map(str, numbers)) or "none"
 

@@ -13,11 +13,10 @@ import structlog
 
 from paceline.engine.config import HeadKind
 from paceline.engine.engine import AdmissionRules, Engine, EngineConfig, EngineInfo, WatchPass
-from paceline.models.hub_directory import find_hub_directory
-from paceline.models.prepared import find_prepared
+from paceline.models.served_directory import find_served_directory
 from paceline.models.tokenizer import Tokenizer
 from paceline.sampling.structure import StructureCompiler
-from paceline.serving.config import MIB, ModelServiceConfig, prepared_directory, usable_cores
+from paceline.serving.config import MIB, ModelServiceConfig, usable_cores
 from paceline.serving.model_engine import ModelEngine
 from paceline.serving.server import ServiceServer
 from paceline.v1 import model_pb2
@@ -74,7 +73,9 @@ async def hosting(
 
     Raises PacelineError where the model is not prepared, cannot be built or fails its self-test.
     """
-    directory = await asyncio.to_thread(_find_directory, config)
+    directory = await asyncio.to_thread(
+        find_served_directory, config.model, config.weights, reads_hub=config.engine == "torch"
+    )
     # Both at once: compiling lets other threads run.
     (tokenizer, vocabulary_sha256), engine = await asyncio.gather(
         asyncio.to_thread(_read_vocabulary, directory),
@@ -86,14 +87,6 @@ async def hosting(
         yield HostedModel(engine, engine.info, vocabulary_sha256, structures)
     finally:
         await _close(engine, config.closing_seconds / 2)
-
-
-def _find_directory(config: ModelServiceConfig) -> Path:
-    """Return where the configured model lies; a hub id is downloaded for the engine that reads such models."""
-    directory = prepared_directory(config.model)
-    if directory is None and config.engine == "torch":
-        directory = find_hub_directory(config.model, allow_download=True)
-    return directory or find_prepared(config.model, config.weights)
 
 
 def _read_vocabulary(directory: Path) -> tuple[Tokenizer, str]:
@@ -138,12 +131,11 @@ def _exit_at_once() -> None:
 
 
 def engine_config(config: ModelServiceConfig, directory: Path, head: HeadKind = "exact") -> EngineConfig:
-    """Return what the engine is to be built with; OpenVINO's own name stands for its "auto"."""
-    is_openvinos_choice = config.engine == "openvino" and config.device == "auto"
+    """Return what the engine is to be built with."""
     return EngineConfig(
         model_directory=directory,
         engine=config.engine,
-        device="CPU" if is_openvinos_choice else config.device,
+        device=config.device,
         weights=config.weights,
         trust_remote_code=config.trust_remote_code,
         compute_precision=config.compute_precision,

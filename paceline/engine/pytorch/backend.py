@@ -41,8 +41,8 @@ def load(config: EngineConfig) -> LoadedRunner:
         weights=loaded.weights,
         precision=precision,
         device=str(device),
-        vocabulary_size=loaded.vocabulary_size,
-        max_context_tokens=loaded.max_context_tokens,
+        vocabulary_size=loaded.shape.vocabulary_size,
+        max_context_tokens=loaded.shape.max_context_tokens,
         kernel_settings={
             "engine": "torch",
             "torch": torch.__version__,

@@ -7,13 +7,12 @@ from typing import Any
 
 from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import CONFIG_NAME
 
 from paceline.engine.errors import UnsupportedModelError
 from paceline.engine.graph.manifest import MANIFEST_FILE
 from paceline.engine.pytorch.families import require_family, require_full_attention
 from paceline.engine.pytorch.library_errors import explained, quiet
-
-CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,10 @@ def read_hub_config(directory: Path, *, trust_remote_code: bool) -> HubConfig:
 
 
 def _read_fields(directory: Path) -> dict[str, Any]:
-    path = directory / CONFIG_FILE
+    path = directory / CONFIG_NAME
     if not path.is_file():
         message = (
-            f"{directory} is neither a prepared model ({MANIFEST_FILE}) nor a Hugging Face directory ({CONFIG_FILE}). "
+            f"{directory} is neither a prepared model ({MANIFEST_FILE}) nor a Hugging Face directory ({CONFIG_NAME}). "
             "Give one of them, or a hub id."
         )
         raise UnsupportedModelError(message, path=str(directory))

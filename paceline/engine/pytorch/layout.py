@@ -18,39 +18,15 @@ _NUM_FACTS = 4
 
 
 @dataclass(frozen=True)
-class Tile:
-    """So many rows that every forward has the same shape, each row with a block table of its own.
-
-    Attributes:
-        token_ids: [tile_rows].
-        positions: [tile_rows].
-        slots: Where the rows' keys and values go [tile_rows].
-        logit_rows: The rows with logits, filled up with row 0 [tile_rows].
-        num_logits: So many of `logit_rows` count.
-        tables: Blocks of each row [tile_rows, width], filled up with the padding block.
-    """
-
-    token_ids: Tensor
-    positions: Tensor
-    slots: Tensor
-    logit_rows: Tensor
-    num_logits: int
-    tables: Tensor
-
-
-@dataclass(frozen=True)
-class Chunks:
-    """Neighbouring rows of each sequence together.
+class PassRows:
+    """Rows of a forward.
 
     Attributes:
         token_ids: [num_rows].
         positions: [num_rows].
         slots: Where the rows' keys and values go [num_rows].
         logit_rows: The rows with logits [num_logits].
-        tables: Blocks of each chunk [num_chunks, width], filled up with the padding block.
-        rows: The rows of each chunk [num_chunks, longest], filled up with row 0.
-        chunk_of_row: [num_rows].
-        place_of_row: In its chunk [num_rows].
+        tables: Blocks of each subsequence [num_subsequences, width], filled up with the padding block.
     """
 
     token_ids: Tensor
@@ -58,6 +34,29 @@ class Chunks:
     slots: Tensor
     logit_rows: Tensor
     tables: Tensor
+
+
+@dataclass(frozen=True)
+class Tile(PassRows):
+    """So many rows that every forward has the same shape, each a subsequence of its own.
+
+    Attributes:
+        num_logits: So many of `logit_rows` count; they are filled up with row 0 to as many as there are rows.
+    """
+
+    num_logits: int
+
+
+@dataclass(frozen=True)
+class Chunks(PassRows):
+    """Neighbouring rows of each sequence together.
+
+    Attributes:
+        rows: The rows of each chunk [num_chunks, longest], filled up with row 0.
+        chunk_of_row: [num_rows].
+        place_of_row: In its chunk [num_rows].
+    """
+
     rows: Tensor
     chunk_of_row: Tensor
     place_of_row: Tensor

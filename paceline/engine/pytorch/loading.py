@@ -64,24 +64,14 @@ class LoadedModel:
         family: transformers' name of its architecture.
         weights: The format that is really held: "f32", "bf16" or "f16", what they were quantised to, or what a prepared
             directory stores.
-        num_layers: Transformer blocks.
-        num_heads: Query heads of this process.
-        num_kv_heads: Key and value heads of this process: fewer than the model's where it is sliced.
-        head_size: Width of one head.
-        vocabulary_size: Columns of the logits.
-        max_context_tokens: Longest sequence that the model computes as it was trained.
+        shape: Its sizes; with fewer heads than the model has where this process holds a slice of it.
     """
 
     model: PreTrainedModel
     name: str
     family: str
     weights: str
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_size: int
-    vocabulary_size: int
-    max_context_tokens: int
+    shape: ModelShape
 
 
 def load_torch_model(directory: Path, options: LoadOptions) -> LoadedModel:
@@ -111,7 +101,8 @@ def _load_prepared(directory: Path, options: LoadOptions) -> LoadedModel:
     model = _reader(directory, options, shape, prepared.config).read(
         prepared.model_class, None, state_dict=prepared.weights
     )
-    return _loaded(model, _held(shape, options, prepared.config), manifest.name, manifest.weights)
+    held = _held(shape, options, prepared.config)
+    return LoadedModel(model, manifest.name, model.config.model_type, manifest.weights, held)
 
 
 def _load_hub_directory(directory: Path, options: LoadOptions) -> LoadedModel:
@@ -136,7 +127,9 @@ def _load_hub_directory(directory: Path, options: LoadOptions) -> LoadedModel:
     )
     _require_attention_interface(model, hub_config, directory)
     held = weights if weights not in KEPT_FORMATS else own_quantisation(model.config) or held_format(model)
-    return _loaded(model, _held(shape, options, config), _name_of(directory), held)
+    return LoadedModel(
+        model, _name_of(directory), model.config.model_type, held, _held(shape, options, config)
+    )
 
 
 def _shape(directory: Path, config: Any) -> ModelShape:
@@ -168,21 +161,6 @@ def _held(shape: ModelShape, options: LoadOptions, config: Any) -> ModelShape:
     num_slices = num_slices_of_heads(config)
     return replace(
         shape, num_heads=shape.num_heads // num_slices, num_kv_heads=shape.num_kv_heads // num_slices
-    )
-
-
-def _loaded(model: PreTrainedModel, shape: ModelShape, name: str, weights: str) -> LoadedModel:
-    return LoadedModel(
-        model=model,
-        name=name,
-        family=model.config.model_type,
-        weights=weights,
-        num_layers=shape.num_layers,
-        num_heads=shape.num_heads,
-        num_kv_heads=shape.num_kv_heads,
-        head_size=shape.head_size,
-        vocabulary_size=shape.vocabulary_size,
-        max_context_tokens=shape.max_context_tokens,
     )
 
 

@@ -12,7 +12,6 @@ from paceline.errors import ConfigError
 
 # torchrun tells each process so how many they are.
 WORLD_SIZE = "WORLD_SIZE"
-_LAUNCH = "torchrun --nproc-per-node N -m target_service ..."
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def place_in_slices(shape: ModelShape, config: Any) -> Placement:
     """
     world_size = os.environ.get(WORLD_SIZE)
     if world_size is None:
-        raise _refusal(f"needs one process for each device; start them with: {_LAUNCH}")
+        raise _refusal("needs one process for each device, started by torchrun")
     if not getattr(config, "base_model_tp_plan", None):
         raise _refusal(f"has no plan for the family {config.model_type!r}; serve it on one device")
     num_slices = int(world_size)

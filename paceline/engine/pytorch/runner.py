@@ -11,7 +11,7 @@ from paceline.engine.model_runner import count_blocks
 from paceline.engine.pytorch.attention import BLOCKS_PER_STRIDE, ChunkAttention, PagedAttention, TileAttention
 from paceline.engine.pytorch.chooser import DeviceChooser
 from paceline.engine.pytorch.kv_cache import BLOCK_SIZE, KvCache, KvShape
-from paceline.engine.pytorch.layout import Chunks, Tile, chunks, tiles
+from paceline.engine.pytorch.layout import Chunks, PassRows, Tile, chunks, tiles
 from paceline.engine.pytorch.loading import LoadedModel
 from paceline.engine.pytorch.logits import TorchLogits
 
@@ -45,14 +45,14 @@ class TorchRunner:
     def __init__(self, loaded: LoadedModel, config: TorchRunnerConfig) -> None:
         """Allocate the cache; raises BlocksExhaustedError where the memory holds no useful one."""
         self._model: PreTrainedModel = loaded.model
-        self._vocabulary_size = loaded.vocabulary_size
+        self._vocabulary_size = loaded.shape.vocabulary_size
         self._config = config
-        shape = KvShape(loaded.num_layers, loaded.num_kv_heads, loaded.head_size, config.kv_dtype)
+        held = loaded.shape
+        shape = KvShape(held.num_layers, held.num_kv_heads, held.head_size, config.kv_dtype)
         self.block_size = BLOCK_SIZE
         self.kv_bytes_per_token = shape.bytes_per_token
         self.num_blocks = count_blocks(config.kv_cache_bytes, BLOCK_SIZE * shape.bytes_per_token)
-        # The tile is filled up here, so that one row is as good as many.
-        self.num_threads = 1
+        self.least_rows = 1  # tiles are filled up here
         self._cache = KvCache(shape, self.num_blocks, config.device)
         # On CPUs the host's own way of choosing is several times as fast.
         self._chooser = DeviceChooser(config.device) if config.device.type != "cpu" else None
@@ -88,7 +88,7 @@ class TorchRunner:
         wanted = laid_out.logit_rows if len(laid_out.logit_rows) else None
         return self._logits(laid_out, attention, wanted)
 
-    def _logits(self, rows: Tile | Chunks, attention: PagedAttention, wanted: Tensor | None) -> Tensor:
+    def _logits(self, rows: PassRows, attention: PagedAttention, wanted: Tensor | None) -> Tensor:
         """Run the model, and its head where any row wants logits [len(wanted), vocab_size]."""
         inputs = {
             "input_ids": rows.token_ids.unsqueeze(0),

@@ -41,7 +41,7 @@ class HashRunner:
     """
 
     def __init__(self, num_blocks: int, block_size: int = BLOCK_SIZE) -> None:
-        self.num_threads = 1
+        self.least_rows = 1
         self.num_blocks = num_blocks
         self.block_size = block_size
         self.kv_bytes_per_token = 8

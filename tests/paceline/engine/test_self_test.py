@@ -96,13 +96,13 @@ def test_the_fewest_rows_that_give_the_bits_of_a_large_batch_are_found(
 def test_fewer_rows_than_threads_are_never_tried(num_threads: int, min_rows: int) -> None:
     """A device splits the attention of so few rows in another way, which the compared rows may not show."""
     runner = HashRunner(NUM_BLOCKS)
-    runner.num_threads = num_threads
+    runner.least_rows = num_threads
     assert report_of(runner).min_rows == min_rows
 
 
 def test_more_rows_than_threads_are_tried_where_threads_are_not_enough() -> None:
     runner = SmallBatchesDiffer(num_rows=7)
-    runner.num_threads = 6
+    runner.least_rows = 6
     assert report_of(runner).min_rows == 8
 
 

@@ -11,6 +11,7 @@ from paceline.cli.evaluation.reading.resident import resident_bytes
 from paceline.engine.batch import Rows, chunked_batch
 from paceline.engine.block_pool import PADDING_BLOCK
 from paceline.engine.engine import EngineConfig
+from paceline.engine.precision import Precision
 from paceline.engine.runner import Runner, RunnerConfig, load_model
 
 NUM_SESSIONS = 4
@@ -49,14 +50,7 @@ def probe_kv(
     _, build = load_model(config.model_directory, config.head)
     runner = _TransparentRunner(
         build(),
-        RunnerConfig(
-            config.device,
-            compute_precision,
-            kv_precision,
-            config.num_threads,
-            config.kv_cache_bytes,
-            config.activation_group_size,
-        ),
+        RunnerConfig.of(config, Precision(compute_precision, kv_precision)),
         weights=build,
     )
     num_sessions = min(NUM_SESSIONS, (runner.num_blocks - 1) // num_blocks_of(TOKENS_OF_SESSION))

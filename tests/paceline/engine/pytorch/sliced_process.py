@@ -26,7 +26,7 @@ def save_share(directory: Path) -> None:
     if torch.distributed.get_rank() == 0:
         np.save(directory / LOGITS_FILE, logits)
         num_numbers = sum(one.numel() for one in loaded.model.parameters())
-        share = (loaded.num_heads, loaded.num_kv_heads, num_numbers)
+        share = (loaded.shape.num_heads, loaded.shape.num_kv_heads, num_numbers)
         (directory / SHARE_FILE).write_text(json.dumps(share), encoding="utf-8")
 
 

@@ -93,8 +93,13 @@ class TestPreparedDirectories:
         stored = stored_weights(random_weights(QWEN2), "int8")
         loaded = load_torch_model(write_prepared(tmp_path, QWEN2, stored, "int8"), OPTIONS)
         assert (loaded.name, loaded.family, loaded.weights) == ("tiny", "qwen2", "int8")
-        assert (loaded.num_layers, loaded.num_heads, loaded.num_kv_heads, loaded.head_size) == (2, 4, 2, 16)
-        assert (loaded.vocabulary_size, loaded.max_context_tokens) == (211, 256)
+        assert (
+            loaded.shape.num_layers,
+            loaded.shape.num_heads,
+            loaded.shape.num_kv_heads,
+            loaded.shape.head_size,
+        ) == (2, 4, 2, 16)
+        assert (loaded.shape.vocabulary_size, loaded.shape.max_context_tokens) == (211, 256)
         assert_ready(loaded)
 
     @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -137,7 +142,7 @@ class TestPreparedDirectories:
         weights = dequantized(open_weights(directory / WEIGHTS_FILE))
         expected = reference_logits(reference_model(architecture, weights), IDS)
         loaded = load_torch_model(directory, OPTIONS)
-        assert (loaded.name, loaded.weights, loaded.num_layers) == (SMOLLM2_135M.name, "int8", 30)
+        assert (loaded.name, loaded.weights, loaded.shape.num_layers) == (SMOLLM2_135M.name, "int8", 30)
         np.testing.assert_allclose(logits_of(loaded), expected, rtol=0, atol=1e-3)
 
     def test_a_graph_that_was_exported_for_openvino_is_refused(self, tmp_path: Path) -> None:
@@ -194,8 +199,12 @@ class TestHubDirectories:
         loaded = load_torch_model(directory, OPTIONS)
         assert (loaded.name, loaded.family, loaded.weights) == (tmp_path.name, family, "f32")
         head_size = FAMILY_FIELDS[family].get("head_dim", 16)
-        assert (loaded.num_layers, loaded.num_heads, loaded.num_kv_heads) == (2, 4, 2)
-        assert (loaded.head_size, loaded.vocabulary_size, loaded.max_context_tokens) == (head_size, 211, 256)
+        assert (loaded.shape.num_layers, loaded.shape.num_heads, loaded.shape.num_kv_heads) == (2, 4, 2)
+        assert (loaded.shape.head_size, loaded.shape.vocabulary_size, loaded.shape.max_context_tokens) == (
+            head_size,
+            211,
+            256,
+        )
         assert_ready(loaded)
         expected = reference_logits(reference, IDS)
         assert expected.std() > 0.5
@@ -335,7 +344,7 @@ class TestHubDirectories:
         directory = tiny_hub_model(
             "phi3", tmp_path, rope_parameters=rope, original_max_position_embeddings=128
         )
-        assert load_torch_model(directory, OPTIONS).max_context_tokens == 128
+        assert load_torch_model(directory, OPTIONS).shape.max_context_tokens == 128
 
 
 class TestBrokenFiles:
