@@ -31,6 +31,7 @@ class Terminal:
         self._terminal = terminal
         self._num_passed = 0  # characters of `shown` that an `expect` has passed
         self._changed = asyncio.Event()
+        self._ended = asyncio.Event()  # nobody holds the other side any more
         asyncio.get_running_loop().add_reader(terminal, self._read)
 
     @property
@@ -62,6 +63,11 @@ class Terminal:
         self._num_passed = place + len(text)
         return passed
 
+    async def everything(self) -> str:
+        """Wait until the command and all that it started are gone; returns all that was shown."""
+        await asyncio.wait_for(self._ended.wait(), PATIENCE_SECONDS)
+        return self.shown
+
     async def exit_code(self) -> int:
         """Wait for the end."""
         return await self._process.wait()
@@ -73,6 +79,7 @@ class Terminal:
             piece = b""
         if not piece:
             asyncio.get_running_loop().remove_reader(self._terminal)
+            self._ended.set()
         self.shown += piece.decode(errors="replace")
         self._changed.set()
 

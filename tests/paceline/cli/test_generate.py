@@ -1,9 +1,6 @@
 """`paceline generate` as a process, against the contract over a real socket."""
 
-import asyncio
 import json
-import os
-import pty
 import signal
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import pytest
 from paceline.errors import InvalidRequestError
 from paceline.v1 import orchestrator_service_pb2 as pb
 from tests.paceline.cli.command import PROGRAM, Ended, environment, run, start
+from tests.paceline.cli.terminal import on_a_terminal
 from tests.paceline.client.servicer_fake import FakeOrchestrator, serving
 
 
@@ -58,11 +56,9 @@ class TestTerminal:
     @staticmethod
     async def on_a_terminal(tmp_path: Path, *arguments: str, **more: str) -> str:
         async with serving(FakeOrchestrator()) as address:
-            return await asyncio.to_thread(
-                read_terminal,
-                (*PROGRAM, "generate", "hello", *arguments, "--address", address),
-                environment(tmp_path, TERM="xterm", **more),
-            )
+            command = (*PROGRAM, "generate", "hello", *arguments, "--address", address)
+            async with on_a_terminal(command, environment(tmp_path, **more)) as terminal:
+                return await terminal.everything()
 
     async def test_accepted_draft_tokens_are_green(self, tmp_path: Path) -> None:
         shown = await self.on_a_terminal(tmp_path, "--show-drafts", NO_COLOR="")
@@ -170,22 +166,3 @@ async def test_ctrl_c_cancels_the_call_and_exits_with_130(tmp_path: Path) -> Non
         await fake.cancelled.wait()
     assert process.returncode == 130
     assert b"Traceback" not in stderr
-
-
-def read_terminal(command: tuple[str, ...], env: dict[str, str]) -> str:
-    """Run a command on a terminal of its own and return everything that it showed."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(command[0], command, env)
-    shown = bytearray()
-    while True:
-        try:
-            piece = os.read(terminal, 4096)
-        except OSError:  # EIO: the last process on the terminal has ended
-            break
-        if not piece:
-            break
-        shown += piece
-    os.waitpid(pid, 0)
-    os.close(terminal)
-    return shown.decode()

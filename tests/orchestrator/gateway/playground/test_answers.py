@@ -131,7 +131,9 @@ async def test_rounds_and_numbers_are_shown(visit):
     assert "tok/s" in gauges
     assert "%" in gauges
     await page.locator(".rounds-table summary").click()
-    assert await page.locator(".rounds-table tbody tr").count() == len(rounds)
+    rows = page.locator(".rounds-table tbody tr")
+    await rows.first.wait_for()  # the browser tells the page of an opened table after the click
+    assert await rows.count() == len(rounds)
 
 
 async def num_sessions(site: Site) -> int:
