@@ -6,10 +6,12 @@ service loads it. Each case runs so many rows of so many sessions behind a conte
 host; every session has KV blocks of its own. The floor is the time in which the weights and the sessions' KV can be
 read at the bandwidth that large copies on the device show, bytes read and bytes written counted.
 
-Modes: `exact` gives every row the same bits in any company (`--batch-invariant require`), `off` promises nothing. Each
-mode is loaded by itself; in it numbers of rows take turns.
+Modes: `exact` gives every row the same bits in any company (`--batch-invariant require`), `off` promises nothing. Exact
+passes are measured with each `--attention` and each `--cuda-graphs` that is named. Each way is loaded by itself; in it
+numbers of rows take turns.
 
     python -m benchmarks.accelerator                                  # Llama-3.1-8B's shape, bf16, on the GPU
+    python -m benchmarks.accelerator --attention strides,flex --cuda-graphs auto,off    # what is each worth?
     python -m benchmarks.accelerator --model DIRECTORY --sessions 1,8 --output accelerator.json
     python -m benchmarks.accelerator --shape tiny --device cpu --sessions 1,2 --context 64
 
@@ -20,12 +22,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -37,17 +39,16 @@ from benchmarks.passes.random_model import random_model
 from benchmarks.passes.shapes import SHAPES
 from benchmarks.passes.stored_model import kv_numbers_per_token, weight_bytes_read
 from benchmarks.passes.timed_model import TimedModel, timings_in_turn
+from benchmarks.passes.ways import MODES, Way, ways
 from paceline.cli.benchmark.machine import this_machine, versions
 from paceline.cli.benchmark.spread import Spread, spread_of
-from paceline.engine.config import EngineConfig, Invariance
-from paceline.engine.engine import EngineInfo
+from paceline.engine.config import AttentionKind, EngineConfig, GraphUse
 from paceline.engine.model_runner import MIN_BLOCKS
 from paceline.engine.precision import Precision
 from paceline.engine.pytorch.kv_cache import BLOCK_SIZE
 from paceline.engine.pytorch.precision import DTYPES, choose_device, choose_torch_precision
-from paceline.errors import PacelineError
+from paceline.errors import ConfigError, PacelineError
 
-INVARIANCE: dict[str, Invariance] = {EXACT: "prefer", OFF: "off"}
 # Of what is free beside the weights, for the KV cache; the rest is for what passes need on their way.
 KV_SHARE = 0.8
 PACKAGES = ("torch", "transformers")
@@ -87,8 +88,8 @@ class Plan:
             kv_numbers_per_token(directory) * DTYPES[precision.kv].itemsize,
         )
 
-    def config(self, mode: str, kv_cache_bytes: int, max_rows: int) -> EngineConfig:
-        """Return how the model is loaded in a mode."""
+    def config(self, way: Way, kv_cache_bytes: int, max_rows: int) -> EngineConfig:
+        """Return how the model is loaded in one way."""
         return EngineConfig(
             self.directory,
             kv_cache_bytes,
@@ -99,7 +100,9 @@ class Plan:
             compute_precision=self.precision.compute,
             kv_precision=self.precision.kv,
             max_rows_per_step=max_rows,
-            batch_invariant=INVARIANCE[mode],
+            batch_invariant=way.invariance,
+            attention=way.attention,
+            cuda_graphs=way.cuda_graphs,
             self_test="always",
         )
 
@@ -111,7 +114,7 @@ class Plan:
 
 
 def main() -> None:
-    """Measure all cases in each mode; print tables or JSON."""
+    """Measure all cases in each way; print tables or JSON."""
     arguments = _arguments()
     try:
         _run(arguments)
@@ -132,13 +135,18 @@ def _run(arguments: argparse.Namespace) -> None:
     loaded: dict[str, dict[str, Any]] = {}
     release(device)
     kv_cache_bytes, max_rows = plan.kv_cache_bytes(), max(case.total_rows for case in plan.cases)
-    for mode in arguments.modes:
-        _tell(f"{mode}: loading and testing the model")
-        model = TimedModel.load(plan.config(mode, kv_cache_bytes, arguments.max_rows or max_rows))
-        loaded[mode] = _describe_loaded(model.info)
+    for way in ways(arguments.modes, arguments.attention, arguments.cuda_graphs):
+        _tell(f"{way.name}: loading and testing the model")
+        try:
+            model = TimedModel.load(plan.config(way, kv_cache_bytes, arguments.max_rows or max_rows))
+        except ConfigError as error:  # the others may run
+            left_out.append(f"{way.name}: {error}")
+            release(device)
+            continue
+        loaded[way.name] = _describe_loaded(model)
         fitting = [case for case in plan.cases if case.num_blocks(model.block_size) <= model.num_blocks]
-        left_out += [f"{mode}: {_words(case)}" for case in plan.cases if case not in fitting]
-        measured += measure(mode, model, fitting, floor, arguments)
+        left_out += [f"{way.name}: {_words(case)}" for case in plan.cases if case not in fitting]
+        measured += measure(way.name, model, fitting, floor, arguments)
         del model  # before the next one is loaded beside it
         release(device)
     _report(about | {"loaded": loaded, "left_out": left_out}, measured, arguments)
@@ -201,9 +209,11 @@ def _about(arguments: argparse.Namespace, plan: Plan, bandwidth: Spread) -> dict
     }
 
 
-def _describe_loaded(info: EngineInfo) -> dict[str, Any]:
-    """Return what the engine says of a mode: whether it is exact is what the self-test found."""
+def _describe_loaded(model: TimedModel) -> dict[str, Any]:
+    """Return what the engine says of a way: whether it is exact is what the self-test found."""
+    info = model.info
     return {
+        **model.kernels(),
         "is_batch_invariant": info.self_test.batch_invariant,
         "failed_checks": info.self_test.failed_checks,
         "kv_capacity_tokens": info.kv_capacity_tokens,
@@ -232,11 +242,16 @@ def _numbers(text: str) -> tuple[int, ...]:
     return numbers
 
 
-def _modes(text: str) -> tuple[str, ...]:
-    modes = tuple(dict.fromkeys(text.split(",")))
-    if unknown := set(modes) - INVARIANCE.keys():
-        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: there are {', '.join(INVARIANCE)}")
-    return modes
+def _among(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return what reads names with commas between them."""
+
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(text.split(",")))
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: there are {', '.join(known)}")
+        return names
+
+    return read
 
 
 def _cores(text: str) -> tuple[int, ...]:
@@ -271,7 +286,21 @@ def _arguments() -> argparse.Namespace:
         choices=["auto", "bf16", "f16", "f32"],
         help="auto: as the computation",
     )
-    add("--modes", type=_modes, default=(EXACT, OFF), help="exact, off, or both with a comma (default)")
+    add(
+        "--modes", type=_among(MODES), default=(EXACT, OFF), help="exact, off, or both with a comma (default)"
+    )
+    add(
+        "--attention",
+        type=_among(get_args(AttentionKind)),
+        default=("auto",),
+        help="of exact passes: strides, flex, both with a comma, or auto, what the service takes (default)",
+    )
+    add(
+        "--cuda-graphs",
+        type=_among(get_args(GraphUse)),
+        default=("auto",),
+        help="of exact passes: auto captures them where that is possible (default), off does not; or both",
+    )
     add("--context", type=_numbers, default=(256, 1024, 4096), help="tokens before (default 256,1024,4096)")
     add("--sessions", type=_numbers, default=(1, 2, 4, 8, 16, 32, 64), help="at once (default 1,2,4 .. 64)")
     add("--rows", type=_numbers, default=(1, 5, 9), help="of each session (default 1,5,9)")

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from paceline.serving.config import ACTIVATION_GROUP_DESCRIPTION, ModelServiceConfig
+from paceline.serving.config import ACTIVATION_GROUP_DESCRIPTION, ModelServiceConfig, WeightsFormat
 
 
 class DraftConfig(ModelServiceConfig):
@@ -19,9 +19,7 @@ class DraftConfig(ModelServiceConfig):
         Literal["require", "prefer", "off"],
         Field(description="Whether logits must not depend on what else is in the batch."),
     ] = "off"
-    weights: Annotated[
-        Literal["f16", "int8", "int4"], Field(description="Format of the weights to serve.")
-    ] = "int4"
+    weights: Annotated[WeightsFormat, Field(description="Format of the weights to serve.")] = "int4"
     max_guesses: Annotated[
         int,
         Field(

@@ -6,7 +6,7 @@ All that this benchmark knows of the engine's insides is here.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from paceline.engine.batch import Batch, Rows, chunked_batch, split_batch
 from paceline.engine.config import EngineConfig
 from paceline.engine.engine import EngineInfo, load_runner
 from paceline.engine.model_runner import DeviceLogits, ModelRunner, PassLogits
+from paceline.engine.pytorch.runner import TorchRunner
 from paceline.engine.task import choose_greedily
 from paceline.engine.work import RowChoice
 
@@ -63,6 +64,17 @@ class TimedModel:
     def block_size(self) -> int:
         """Tokens a block."""
         return self._runner.block_size
+
+    def kernels(self) -> dict[str, Any]:
+        """Return what a runner on PyTorch has chosen, which the configuration may have left to it."""
+        runner = self._runner
+        if not isinstance(runner, TorchRunner):
+            return {}
+        return {
+            "attention": runner.attention,
+            "num_graphs": runner.num_graphs,
+            "graph_bytes": runner.graph_bytes,
+        }
 
     def fill(self, num_blocks: int) -> None:
         """Write KV of real ids into the first blocks, so that passes find numbers of the usual sizes there."""

@@ -24,6 +24,12 @@ def load_backend(config: EngineConfig) -> LoadedRunner:
     Raises ConfigError where the packages of the engine are missing or it does not compute in these precisions,
     UnsupportedModelError and BlocksExhaustedError.
     """
+    if config.tensor_parallel > 1 and config.engine != "torch":
+        message = (
+            f'The engine "{config.engine}" computes a model on one device. Give --engine torch for slices on '
+            f"{config.tensor_parallel} CUDA devices, or --tensor-parallel 1."
+        )
+        raise ConfigError(message, setting="tensor_parallel")
     try:
         module = import_module(_MODULES[config.engine])
     except ModuleNotFoundError as error:

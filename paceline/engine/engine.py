@@ -5,6 +5,7 @@ The loop is three calls: admit what has come, run one forward pass over the rows
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Condition, Thread
@@ -25,7 +26,7 @@ from paceline.engine.errors import (
 )
 from paceline.engine.eviction import eviction_order, is_between_rounds
 from paceline.engine.gathering import Away, patience_seconds
-from paceline.engine.model_runner import DeviceLogits, LoadedRunner, ModelRunner, PassLogits
+from paceline.engine.model_runner import DeviceLogits, LoadedRunner, ModelRunner, PassLogits, close_runner
 from paceline.engine.pass_clock import PassClock
 from paceline.engine.precision import QUANTISED_KV
 from paceline.engine.progress import CacheUsage, EngineProgress
@@ -194,7 +195,9 @@ class Engine:
         return self._ended_by
 
     def close(self, timeout_seconds: float | None = None) -> bool:
-        """End the scheduler thread after the running pass; works that have not ended fail with EngineStoppedError.
+        """End the scheduler thread after the running pass, then the runner.
+
+        Works that have not ended fail with EngineStoppedError.
 
         Returns False where the pass still runs after the timeout.
         """
@@ -202,7 +205,7 @@ class Engine:
             self._inbox.is_stopping = True
             self._wake()
         self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
+        return not self._thread.is_alive() and close_runner(self._runner)
 
     def _wake(self) -> None:
         with self._inbox.changed:
@@ -441,9 +444,12 @@ def load_runner(config: EngineConfig) -> tuple[ModelRunner, EngineInfo]:
     """
     loaded = load_backend(config)
     runner, precision = loaded.runner, loaded.precision
-    report = _tested(loaded, config)
-    if config.batch_invariant == "require":
-        _require_invariance(report, loaded)
+    with ExitStack() as unless_it_serves:
+        unless_it_serves.callback(close_runner, runner)
+        report = _tested(loaded, config)
+        if config.batch_invariant == "require":
+            _require_invariance(report, loaded)
+        unless_it_serves.pop_all()
     capacity = (runner.num_blocks - 1) * runner.block_size
     info = EngineInfo(
         name=loaded.name,

@@ -54,6 +54,15 @@ class ModelRunner(Protocol):
         ...
 
 
+@runtime_checkable
+class ClosableRunner(Protocol):
+    """A runner that holds more than memory: other processes."""
+
+    def close(self) -> bool:
+        """End what it holds; False where something of it computes on, and the process should end."""
+        ...
+
+
 @dataclass(frozen=True)
 class LoadedRunner:
     """A model that is ready to be tested and served.
@@ -81,6 +90,11 @@ class LoadedRunner:
     max_context_tokens: int
     kernel_settings: Mapping[str, Any]
     may_keep_record: bool = True
+
+
+def close_runner(runner: ModelRunner) -> bool:
+    """Close a runner that holds more than memory; see `ClosableRunner`."""
+    return runner.close() if isinstance(runner, ClosableRunner) else True
 
 
 def count_blocks(kv_cache_bytes: int, bytes_per_block: int) -> int:

@@ -50,6 +50,8 @@ PeerNames = Annotated[
     tuple[Annotated[str, AfterValidator(checked_pattern)], ...], NoDecode, BeforeValidator(split_parts)
 ]
 TlsClients = Literal["require", "accept"]
+# fp8 is made of Hugging Face models by the engine torch.
+WeightsFormat = Literal["f16", "int8", "int4", "fp8"]
 
 
 class ServiceConfig(BaseSettings):
@@ -197,7 +199,10 @@ class ModelServiceConfig(ServiceConfig):
         ),
     ]
     weights: Annotated[
-        Literal["f16", "int8", "int4"], Field(description="Format of the weights to serve.")
+        WeightsFormat,
+        Field(
+            description="Format of the weights to serve; fp8 is for Hugging Face models and the engine torch."
+        ),
     ] = "int8"
     engine: Annotated[
         Literal["openvino", "torch"],
@@ -211,6 +216,14 @@ class ModelServiceConfig(ServiceConfig):
             min_length=1,
         ),
     ] = "auto"
+    tensor_parallel: Annotated[
+        int,
+        Field(
+            description="So many CUDA devices of this node, from the first on, hold a slice of the model each, in a "
+            "process each; the engine torch alone.",
+            ge=1,
+        ),
+    ] = 1
     trust_remote_code: Annotated[
         bool,
         Field(
@@ -241,13 +254,28 @@ class ModelServiceConfig(ServiceConfig):
         Literal["require", "prefer", "off"],
         Field(description="Whether logits must not depend on what else is in the batch."),
     ] = "require"
+    attention: Annotated[
+        Literal["auto", "flex", "strides"],
+        Field(
+            description="What reads the KV cache where logits must not depend on the batch, with the engine torch: "
+            "flex is PyTorch's compiled FlexAttention, strides copies each row's KV first, auto is flex on CUDA "
+            "devices that run it, else strides."
+        ),
+    ] = "auto"
+    cuda_graphs: Annotated[
+        Literal["auto", "off"],
+        Field(
+            description="Whether passes of the engine torch whose logits do not depend on the batch are captured as "
+            "CUDA graphs at loading, where that is possible."
+        ),
+    ] = "auto"
     self_test: Annotated[
         Literal["remembered", "always"],
         Field(
             description="Whether a start that finds the circumstances of an earlier one repeats the whole test of that."
         ),
     ] = "remembered"
-    kv_cache_mib: Annotated[int, Field(description="Size of the KV cache in MiB.", ge=1)] = 512
+    kv_cache_mib: Annotated[int, Field(description="MiB of KV cache on each device.", ge=1)] = 512
     num_threads: Annotated[
         int | None, Field(description="Threads that compute; one a core if unset.", ge=1)
     ] = None

@@ -120,14 +120,14 @@ async def _stop_on_failure(server: ServiceServer, engine: ModelEngine) -> None:
 async def _close(engine: Engine, timeout_seconds: float) -> None:
     if not await asyncio.to_thread(engine.close, timeout_seconds):
         _log.warning("pass_left_running")
-        atexit.register(_exit_at_once)
+        atexit.register(_exit_at_once, 0 if engine.failure is None else 1)
 
 
-def _exit_at_once() -> None:
+def _exit_at_once(code: int) -> None:
     """End the process in place of the interpreter's clean-up, which would free what the pass computes with."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def engine_config(config: ModelServiceConfig, directory: Path, head: HeadKind = "exact") -> EngineConfig:
@@ -136,6 +136,7 @@ def engine_config(config: ModelServiceConfig, directory: Path, head: HeadKind = 
         model_directory=directory,
         engine=config.engine,
         device=config.device,
+        tensor_parallel=config.tensor_parallel,
         weights=config.weights,
         trust_remote_code=config.trust_remote_code,
         compute_precision=config.compute_precision,
@@ -147,6 +148,8 @@ def engine_config(config: ModelServiceConfig, directory: Path, head: HeadKind = 
         max_rows_per_step=config.max_rows_per_step,
         max_decode_stall_seconds=config.max_decode_stall_seconds,
         batch_invariant=config.batch_invariant,
+        attention=config.attention,
+        cuda_graphs=config.cuda_graphs,
         self_test=config.self_test,
         max_context_tokens=config.max_context_tokens,
         admission=AdmissionRules(

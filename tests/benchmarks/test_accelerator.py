@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("torch", reason="torch is not installed (`make setup` installs it)")
+
+from tests.paceline.engine.pytorch.flex_here import require_flex
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--shape", "tiny", "--device", "cpu", "--context", "40", "--repeats", "2", "--warm-up", "1")
 
@@ -43,3 +47,21 @@ def test_every_case_is_measured_in_both_modes_and_written_down(tmp_path: Path) -
     assert "RANDOM weights" in printed
     assert "| context | sessions | mode | 1 row, ms | x floor | 5 rows, ms | x floor | 5 over 1 |" in printed
     assert "exact over off" in printed
+
+
+@pytest.mark.slow
+def test_both_attentions_are_measured_beside_each_other(tmp_path: Path) -> None:
+    require_flex()
+    output = tmp_path / "results.json"
+    ways = ("--modes", "exact", "--attention", "strides,flex", "--cuda-graphs", "auto,off")
+    accelerator(tmp_path, "--sessions", "1", "--rows", "1,5", *ways, "--output", str(output))
+    document: dict[str, Any] = json.loads(output.read_text())
+    assert {one["mode"] for one in document["results"]} == document["loaded"].keys()
+    attentions = {name: loaded["attention"] for name, loaded in document["loaded"].items()}
+    assert attentions == {
+        f"exact, {attention}, graphs {use}": attention
+        for attention in ("strides", "flex")
+        for use in ("auto", "off")
+    }
+    assert all(loaded["is_batch_invariant"] for loaded in document["loaded"].values())
+    assert document["left_out"] == []

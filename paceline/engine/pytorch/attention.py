@@ -28,12 +28,13 @@ class PagedAttention(Protocol):
         ...
 
 
-class TileAttention:
-    """Attention whose every row is computed alike, whatever else is in the tile.
+class StridedAttention:
+    """Attention whose every row is computed alike, whatever else is in the tile, in PyTorch's plain operations.
 
-    All shapes are those of the tile, and the cache is walked in strides of fixed size with a running maximum and sum
-    (Milakov and Gimelshein, arXiv 1805.02867). A stride behind a row's end changes nothing of it, to the last bit: it
-    multiplies by one and adds zero. So neither the other rows nor the longest of them can be told from a row's bits.
+    It runs everywhere, and copies each row's blocks before it reads them. All shapes are those of the tile, and the
+    cache is walked in strides of fixed size with a running maximum and sum (Milakov and Gimelshein, arXiv 1805.02867).
+    A stride behind a row's end changes nothing of it, to the last bit: it multiplies by one and adds zero. So neither
+    the other rows nor the longest of them can be told from a row's bits.
     """
 
     def __init__(self, cache: KvCache, tile: Tile) -> None:

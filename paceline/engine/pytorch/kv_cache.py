@@ -43,10 +43,16 @@ class KvCache:
     """Keys and values of all layers, [num_blocks, BLOCK_SIZE, num_heads, head_size] each.
 
     A slot is a token's place: block * BLOCK_SIZE + its place in the block.
+
+    Attributes:
+        shape: What each token leaves in it.
+        num_blocks: Blocks, the padding block included.
     """
 
     def __init__(self, shape: KvShape, num_blocks: int, device: torch.device) -> None:
         """Allocate zeros: what was never written is read beside what was, and must not be NaN."""
+        self.shape = shape
+        self.num_blocks = num_blocks
         sizes = (num_blocks, BLOCK_SIZE, shape.num_heads, shape.head_size)
         self._layers = [
             KeysValues(
@@ -65,6 +71,11 @@ class KvCache:
         """Gather the blocks of tables [num_tables, width]: [num_tables, width * BLOCK_SIZE, num_heads, head_size]."""
         keys, values = self._layers[layer]
         return KeysValues(keys[tables].flatten(1, 2), values[tables].flatten(1, 2))
+
+    def slots(self, layer: int) -> KeysValues:
+        """Return a layer's keys and values by slots, where they lie: [num_heads, num_slots, head_size]."""
+        keys, values = self._layers[layer]
+        return KeysValues(keys.flatten(0, 1).transpose(0, 1), values.flatten(0, 1).transpose(0, 1))
 
     def copy_block(self, source: int, destination: int) -> None:
         """Copy one block over another, in all layers."""

@@ -14,7 +14,7 @@ from paceline.engine.pytorch.kv_cache import BLOCK_SIZE
 
 Ints = npt.NDArray[np.int64]
 # What a tile's array holds of a row before its block table.
-_NUM_FACTS = 4
+NUM_FACTS = 4
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,22 @@ class Tile(PassRows):
     """So many rows that every forward has the same shape, each a subsequence of its own.
 
     Attributes:
+        facts: All that is said of the rows, in one array of which the others are parts [num_rows, NUM_FACTS + width].
         num_logits: So many of `logit_rows` count; they are filled up with row 0 to as many as there are rows.
     """
 
+    facts: Tensor
     num_logits: int
+
+    @classmethod
+    def of(cls, facts: Tensor, num_logits: int) -> "Tile":
+        """Read an array of facts: of each row its id, its position, its slot, a row with logits, and its table."""
+        return cls(
+            *(facts[:, column] for column in range(NUM_FACTS)),
+            tables=facts[:, NUM_FACTS:],
+            facts=facts,
+            num_logits=num_logits,
+        )
 
 
 @dataclass(frozen=True)
@@ -76,12 +88,7 @@ def tiles(batch: Batch, tile_rows: int, blocks_per_stride: int, device: torch.de
         wanted = logit_rows[(logit_rows >= first) & (logit_rows < own.stop)] - first
         facts = _padded(ids[own], positions[own], tables[own], wanted, tile_rows, blocks_per_stride)
         # One transfer a tile.
-        there = torch.from_numpy(facts).to(device)
-        yield Tile(
-            *(there[:, column] for column in range(_NUM_FACTS)),
-            num_logits=len(wanted),
-            tables=there[:, _NUM_FACTS:],
-        )
+        yield Tile.of(torch.from_numpy(facts).to(device), len(wanted))
 
 
 def chunks(batch: Batch, device: torch.device) -> Chunks:
@@ -102,16 +109,16 @@ def chunks(batch: Batch, device: torch.device) -> Chunks:
 def _padded(
     ids: Ints, positions: Ints, tables: Ints, wanted: Ints, tile_rows: int, blocks_per_stride: int
 ) -> Ints:
-    """A tile's rows as one array: id, position, slot, row with logits, and the block table."""
+    """A tile's rows as one array, see `Tile.of`."""
     num_blocks = int(positions.max()) // BLOCK_SIZE + 1
     width = -(-num_blocks // blocks_per_stride) * blocks_per_stride
-    facts = np.zeros((tile_rows, _NUM_FACTS + width), np.int64)
-    facts[:, _NUM_FACTS:] = PADDING_BLOCK
+    facts = np.zeros((tile_rows, NUM_FACTS + width), np.int64)
+    facts[:, NUM_FACTS:] = PADDING_BLOCK
     num_rows = len(ids)
     facts[:num_rows, 0], facts[:num_rows, 1] = ids, positions
     facts[:num_rows, 2] = _slots(tables, positions)
     facts[: len(wanted), 3] = wanted
-    facts[:num_rows, _NUM_FACTS : _NUM_FACTS + num_blocks] = tables[:, :num_blocks]
+    facts[:num_rows, NUM_FACTS : NUM_FACTS + num_blocks] = tables[:, :num_blocks]
     return facts
 
 

@@ -23,15 +23,18 @@ def explained(directory: Path) -> Iterator[None]:
         raise
     except (MemoryError, torch.OutOfMemoryError) as error:
         message = (
-            f"{directory} does not fit into the memory that is free ({_reason(error)}). Choose a larger device, or "
+            f"{directory} does not fit into the memory that is free ({reason_of(error)}). Choose a larger device, or "
             "weights of fewer bits."
         )
         raise ConfigError(message, setting="weights") from error
     except ImportError as error:
-        message = f"{directory} needs a package that is not installed: {_reason(error)}"
+        message = f"{directory} needs a package that is not installed: {reason_of(error)}"
         raise UnsupportedModelError(message, path=str(directory)) from error
     except Exception as error:  # whatever transformers and what it builds on raise
-        message = f"{directory} cannot be loaded into PyTorch ({_reason(error)}). Check its files, or fetch them again."
+        message = (
+            f"{directory} cannot be loaded into PyTorch ({reason_of(error)}). Check its files, or fetch them "
+            "again."
+        )
         raise UnsupportedModelError(message, path=str(directory)) from error
 
 
@@ -49,8 +52,8 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _reason(error: BaseException) -> str:
-    """The error on one line."""
+def reason_of(error: BaseException) -> str:
+    """Return the error on one line."""
     words = " ".join(str(error).split()) or "no reason given"
     if len(words) > _MAX_REASON_CHARACTERS:
         words = f"{words[:_MAX_REASON_CHARACTERS]} ..."

@@ -16,8 +16,14 @@ from paceline.engine.errors import UnsupportedModelError
 from paceline.engine.graph.manifest import MANIFEST_FILE, Manifest
 from paceline.engine.pytorch.hub_config import HubConfig, read_hub_config
 from paceline.engine.pytorch.library_errors import explained
-from paceline.engine.pytorch.placement import num_slices_of_heads, place, place_in_slices
-from paceline.engine.pytorch.prepared_weights import read_prepared
+from paceline.engine.pytorch.placement import (
+    Slices,
+    num_slices_of_heads,
+    place,
+    place_in_slices,
+    require_slices,
+)
+from paceline.engine.pytorch.prepared_weights import read_prepared, read_prepared_config
 from paceline.engine.pytorch.quantisation import (
     KEPT_FORMATS,
     held_format,
@@ -38,19 +44,20 @@ class LoadOptions:
     """How a model is loaded.
 
     Attributes:
-        device: Where it computes; with `tensor_parallel`, the device of the process's rank instead.
+        device: Where it computes; the device of this process's rank, where it holds a slice.
         compute_dtype: Precision of the computation: float32, bfloat16 or float16.
         weights: Format of a Hugging Face directory's weights: "f32" or "f16", which are both the precision of the
             computation, "int8", "int4" or "fp8". Prepared directories, and those that are quantised already, stay as
             they are.
-        tensor_parallel: Whether several processes, which torchrun has started, hold a slice each.
+        slices: How the model is dealt out to processes, as `require_sliceable` allows it; None where this one holds all
+            of it.
         trust_remote_code: Whether Python code of a Hugging Face directory may run.
     """
 
     device: torch.device
     compute_dtype: torch.dtype
     weights: str
-    tensor_parallel: bool = False
+    slices: Slices | None = None
     trust_remote_code: bool = False
 
 
@@ -88,6 +95,19 @@ def load_torch_model(directory: Path, options: LoadOptions) -> LoadedModel:
     return _load_prepared(directory, options) if is_prepared else _load_hub_directory(directory, options)
 
 
+def require_sliceable(directory: Path, weights: str, num_slices: int, *, trust_remote_code: bool) -> None:
+    """Refuse a model that cannot be dealt out to so many processes; its weights are not read.
+
+    Raises UnsupportedModelError and ConfigError.
+    """
+    if (directory / MANIFEST_FILE).is_file():
+        config = read_prepared_config(directory, Manifest.read(directory))
+    else:
+        config = read_hub_config(directory, trust_remote_code=trust_remote_code).config
+        _require_plain_weights(weights, config, directory)
+    require_slices(_shape(directory, config), config, num_slices)
+
+
 def _load_prepared(directory: Path, options: LoadOptions) -> LoadedModel:
     manifest = Manifest.read(directory)
     if options.weights == "fp8":
@@ -98,7 +118,7 @@ def _load_prepared(directory: Path, options: LoadOptions) -> LoadedModel:
         raise ConfigError(message, setting="weights")
     prepared = read_prepared(directory, manifest, options.compute_dtype)
     shape = _shape(directory, prepared.config)
-    model = _reader(directory, options, shape, prepared.config).read(
+    model = _reader(directory, options, prepared.config).read(
         prepared.model_class, None, state_dict=prepared.weights
     )
     held = _held(shape, options, prepared.config)
@@ -112,12 +132,7 @@ def _load_hub_directory(directory: Path, options: LoadOptions) -> LoadedModel:
     require_readable_quantisation(config, directory)
     is_quantised = own_quantisation(config) is not None
     weights = KEPT_FORMATS[0] if is_quantised else options.weights
-    if options.tensor_parallel and weights not in KEPT_FORMATS:
-        message = (
-            f"Slices of a model are not quantised to {weights}. Give --weights f16, or serve on one device."
-        )
-        raise ConfigError(message, setting="weights")
-    model = _reader(directory, options, shape, config, may_have_more=is_quantised).read(
+    model = _reader(directory, options, config, may_have_more=is_quantised).read(
         AutoModelForCausalLM,
         directory,
         local_files_only=True,
@@ -137,11 +152,24 @@ def _shape(directory: Path, config: Any) -> ModelShape:
         return ModelShape.of(config)
 
 
-def _reader(
-    directory: Path, options: LoadOptions, shape: ModelShape, config: Any, *, may_have_more: bool = False
-) -> Reader:
-    placement = place_in_slices(shape, config) if options.tensor_parallel else place(options.device)
+def _reader(directory: Path, options: LoadOptions, config: Any, *, may_have_more: bool = False) -> Reader:
+    slices = options.slices
+    placement = place(options.device) if slices is None else place_in_slices(config, slices)
     return Reader(directory, config, options.compute_dtype, placement, may_have_more)
+
+
+def _require_plain_weights(weights: str, config: Any, directory: Path) -> None:
+    """Refuse to slice quantised layers."""
+    if weights not in KEPT_FORMATS:
+        message = (
+            f"Slices of a model are not quantised to {weights}. Give --weights f16, or serve on one device."
+        )
+        raise ConfigError(message, setting="weights")
+    if (method := own_quantisation(config)) is not None:
+        message = (
+            f"{directory} is quantised by {method!r}, and is not dealt out in slices. Serve it on one device."
+        )
+        raise ConfigError(message, setting="tensor_parallel")
 
 
 def _require_attention_interface(model: PreTrainedModel, hub_config: HubConfig, directory: Path) -> None:
@@ -156,9 +184,9 @@ def _require_attention_interface(model: PreTrainedModel, hub_config: HubConfig, 
 
 def _held(shape: ModelShape, options: LoadOptions, config: Any) -> ModelShape:
     """The shape of what this process holds."""
-    if not options.tensor_parallel:
+    if options.slices is None:
         return shape
-    num_slices = num_slices_of_heads(config)
+    num_slices = num_slices_of_heads(config, options.slices)
     return replace(
         shape, num_heads=shape.num_heads // num_slices, num_kv_heads=shape.num_kv_heads // num_slices
     )

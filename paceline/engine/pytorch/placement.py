@@ -1,17 +1,36 @@
 """Where a model's weights go: onto one device, or in slices onto several, a process each."""
 
-import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+from torch.distributed.device_mesh import DeviceMesh
 
 from paceline.engine.pytorch.shape import ModelShape
+from paceline.engine.pytorch.sums_in_order import plan_in_order
 from paceline.errors import ConfigError
 
-# torchrun tells each process so how many they are.
-WORLD_SIZE = "WORLD_SIZE"
+# Of two parts, either order gives the same sum.
+_MOST_UNORDERED = 2
+
+
+@dataclass(frozen=True)
+class Slices:
+    """How a model is dealt out.
+
+    Attributes:
+        mesh: The processes that hold a slice each, of which this is one.
+        in_order: Whether sums over the slices must not depend on where in a pass a row is.
+    """
+
+    mesh: DeviceMesh
+    in_order: bool
+
+    @property
+    def num_slices(self) -> int:
+        """How many there are."""
+        return self.mesh.size()
 
 
 @dataclass(frozen=True)
@@ -37,17 +56,10 @@ def place(device: torch.device) -> Placement:
     return Placement({"device_map": {"": device}}, None)
 
 
-def place_in_slices(shape: ModelShape, config: Any) -> Placement:
-    """Return the placement by transformers' own plan: each process of torchrun holds a slice, on its rank's device.
-
-    Raises ConfigError where torchrun did not start this process, heads cannot be dealt out, or accelerate is missing.
-    """
-    world_size = os.environ.get(WORLD_SIZE)
-    if world_size is None:
-        raise _refusal("needs one process for each device, started by torchrun")
+def require_slices(shape: ModelShape, config: Any, num_slices: int) -> None:
+    """Refuse a model that cannot be dealt out to so many processes; raises ConfigError."""
     if not getattr(config, "base_model_tp_plan", None):
         raise _refusal(f"has no plan for the family {config.model_type!r}; serve it on one device")
-    num_slices = int(world_size)
     if shape.num_kv_heads % num_slices:
         message = (
             f"cannot deal {shape.num_kv_heads} key and value heads out to {num_slices} processes; start fewer"
@@ -59,14 +71,23 @@ def place_in_slices(shape: ModelShape, config: Any) -> Placement:
         raise _refusal(message)
     if not has_accelerate():
         raise _refusal('needs accelerate, which is not installed: pip install "paceline[accelerator]"')
-    return Placement({"tp_plan": "auto"}, None)
 
 
-def num_slices_of_heads(config: Any) -> int:
+def place_in_slices(config: Any, slices: Slices) -> Placement:
+    """Return the placement by transformers' own plan: each process holds a slice, on its rank's device.
+
+    Sums in order are written into the config's plan.
+    """
+    if slices.in_order and slices.num_slices > _MOST_UNORDERED:
+        config.base_model_tp_plan = plan_in_order(config.base_model_tp_plan)
+    return Placement({"tp_plan": "auto", "device_mesh": slices.mesh}, None)
+
+
+def num_slices_of_heads(config: Any, slices: Slices) -> int:
     """Return by how many processes the heads of a sliced model are shared: 1 where its plan gathers them in each."""
     plan: dict[str, str] = config.base_model_tp_plan
     is_dealt_out = plan.get("layers.*.self_attn.k_proj") == "colwise"
-    return int(os.environ[WORLD_SIZE]) if is_dealt_out else 1
+    return slices.num_slices if is_dealt_out else 1
 
 
 def has_accelerate() -> bool:

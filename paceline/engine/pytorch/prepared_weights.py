@@ -1,6 +1,7 @@
 """Prepared directories as transformers takes them: a config, and tensors by the names that Llama and Qwen2 have."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,29 +49,46 @@ class PreparedModel:
     weights: Mapping[str, Tensor]
 
 
+def read_prepared_config(directory: Path, manifest: Manifest) -> Any:
+    """Read the config of a prepared directory, without its weights; raises UnsupportedModelError."""
+    _require_built(directory, manifest)
+    stored = open_weights(directory / WEIGHTS_FILE)
+    with explained(directory), _fitting(directory):
+        return _config(manifest.architecture, stored)
+
+
 def read_prepared(directory: Path, manifest: Manifest, dtype: torch.dtype) -> PreparedModel:
     """Read a prepared directory, its weights expanded and in `dtype`.
 
     Those that are stored in `dtype` stay in the mapped file. int8 and int4 are expanded in f32, which holds products of
     quantised values and scales exactly, and then rounded once. Raises UnsupportedModelError.
     """
+    _require_built(directory, manifest)
+    stored = open_weights(directory / WEIGHTS_FILE)
+    family = manifest.architecture.family
+    with explained(directory), _fitting(directory):
+        config = _config(manifest.architecture, stored)
+        return PreparedModel(_MODEL_CLASSES[family], config, _torch_weights(stored, dtype))
+
+
+def _require_built(directory: Path, manifest: Manifest) -> None:
     if manifest.graph == "exported":
         message = (
             f"{directory} holds a graph that was exported for OpenVINO. Serve it with --engine openvino, or give the "
             f"Hugging Face directory or hub id that it was made from ({manifest.source})."
         )
         raise UnsupportedModelError(message, path=str(directory))
-    stored = open_weights(directory / WEIGHTS_FILE)
-    family = manifest.architecture.family
-    with explained(directory):
-        try:
-            config = _config(manifest.architecture, stored)
-            return PreparedModel(_MODEL_CLASSES[family], config, _torch_weights(stored, dtype))
-        except (KeyError, ValueError, RuntimeError) as error:
-            message = (
-                f"The weights in {directory} do not fit its architecture ({error}). Prepare the model again."
-            )
-            raise UnsupportedModelError(message, path=str(directory)) from error
+
+
+@contextmanager
+def _fitting(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, ValueError, RuntimeError) as error:
+        message = (
+            f"The weights in {directory} do not fit its architecture ({error}). Prepare the model again."
+        )
+        raise UnsupportedModelError(message, path=str(directory)) from error
 
 
 def _config(shape: Architecture, stored: Mapping[str, Array]) -> Any:

@@ -4,16 +4,22 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from paceline.engine.batch import Batch
+from paceline.engine.config import AttentionKind
 from paceline.engine.model_runner import count_blocks
-from paceline.engine.pytorch.attention import BLOCKS_PER_STRIDE, ChunkAttention, PagedAttention, TileAttention
+from paceline.engine.pytorch.attention import ChunkAttention
 from paceline.engine.pytorch.chooser import DeviceChooser
+from paceline.engine.pytorch.exact_passes import ExactPasses
+from paceline.engine.pytorch.graphs import Capture
 from paceline.engine.pytorch.kv_cache import BLOCK_SIZE, KvCache, KvShape
-from paceline.engine.pytorch.layout import Chunks, PassRows, Tile, chunks, tiles
+from paceline.engine.pytorch.layout import chunks
 from paceline.engine.pytorch.loading import LoadedModel
 from paceline.engine.pytorch.logits import TorchLogits
+from paceline.engine.pytorch.paged_model import PagedModel
+from paceline.engine.pytorch.rotations import keep_rotations
+from paceline.engine.pytorch.shape import ModelShape
+from paceline.engine.pytorch.tile_attention import Trial, choose_attention
 
 
 @dataclass(frozen=True)
@@ -26,12 +32,16 @@ class TorchRunnerConfig:
         kv_cache_bytes: Memory for the KV cache.
         tile_rows: Rows of every forward; None takes batches in the shapes in which they come, faster for prompts and
             not batch-invariant.
+        attention: How rows of tiles attend, see `paceline.engine.config.EngineConfig`.
+        capture: What captures the forwards of tiles; None starts every kernel of each anew.
     """
 
     device: torch.device
     kv_dtype: torch.dtype
     kv_cache_bytes: int
     tile_rows: int | None
+    attention: AttentionKind = "auto"
+    capture: Capture | None = None
 
 
 class TorchRunner:
@@ -40,11 +50,18 @@ class TorchRunner:
     With `tile_rows`, a pass is a row of forwards of that one shape, so that the library computes each row by the same
     kernels in the same order whatever else is in the pass. A tile that is not full costs as much as one that is: next
     to nothing on a device that waits for its weights, and much on a CPU.
+
+    Attributes:
+        attention: "flex" or "strides" over tiles, "chunks" without them.
     """
 
     def __init__(self, loaded: LoadedModel, config: TorchRunnerConfig) -> None:
-        """Allocate the cache; raises BlocksExhaustedError where the memory holds no useful one."""
-        self._model: PreTrainedModel = loaded.model
+        """Allocate the cache, and compile and capture what the configuration says; takes seconds.
+
+        Raises BlocksExhaustedError where the memory holds no useful cache, and ConfigError where the demanded attention
+        does not run.
+        """
+        self._model = PagedModel(loaded.model)
         self._vocabulary_size = loaded.shape.vocabulary_size
         self._config = config
         held = loaded.shape
@@ -56,14 +73,26 @@ class TorchRunner:
         self._cache = KvCache(shape, self.num_blocks, config.device)
         # On CPUs the host's own way of choosing is several times as fast.
         self._chooser = DeviceChooser(config.device) if config.device.type != "cpu" else None
+        keep_rotations(loaded.model)
+        self.attention = "chunks"
+        self._exact: ExactPasses | None = None
+        if config.tile_rows is not None:
+            self._exact = self._exact_passes(held, config.tile_rows)
+
+    @property
+    def num_graphs(self) -> int:
+        """Forwards that were captured as graphs."""
+        return 0 if self._exact is None else self._exact.num_graphs
+
+    @property
+    def graph_bytes(self) -> int:
+        """Memory that they have taken beside the weights and the cache."""
+        return 0 if self._exact is None else self._exact.graph_bytes
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> TorchLogits:
         """Run one pass; the logits are [batch.num_logits, vocab_size]."""
-        if self._config.tile_rows is None:
-            logits = self._run_chunks(chunks(batch, self._config.device))
-        else:
-            logits = self._run_tiles(batch, self._config.tile_rows)
+        logits = self._run_chunks(batch) if self._exact is None else self._exact.run(batch)
         if self._config.device.type == "cuda":
             torch.cuda.synchronize(self._config.device)  # so that a pass takes as long as it is said to
         return TorchLogits(logits, self._chooser)
@@ -73,30 +102,21 @@ class TorchRunner:
         """Copy the KV of one block over another's, in all layers."""
         self._cache.copy_block(source, destination)
 
-    def _run_tiles(self, batch: Batch, tile_rows: int) -> Tensor:
-        cut = tiles(batch, tile_rows, BLOCKS_PER_STRIDE, self._config.device)
-        logits = [self._run_tile(tile) for tile in cut]
-        return torch.cat(logits) if len(logits) > 1 else logits[0]
+    @torch.inference_mode()
+    def _exact_passes(self, held: ModelShape, tile_rows: int) -> ExactPasses:
+        config = self._config
+        trial = Trial(
+            tile_rows, held.num_heads, self._model.dtype, self._model.scaling(held.head_size), config.device
+        )
+        attention = choose_attention(config.attention, self._cache, trial)
+        self.attention = attention.name
+        logits = torch.zeros(tile_rows, self._vocabulary_size, dtype=torch.float32, device=config.device)
+        return ExactPasses(self._model, attention, logits, config.capture)
 
-    def _run_tile(self, tile: Tile) -> Tensor:
-        attention = TileAttention(self._cache, tile)
-        wanted = tile.logit_rows if tile.num_logits else None
-        return self._logits(tile, attention, wanted)[: tile.num_logits]
-
-    def _run_chunks(self, laid_out: Chunks) -> Tensor:
+    def _run_chunks(self, batch: Batch) -> Tensor:
+        laid_out = chunks(batch, self._config.device)
         attention = ChunkAttention(self._cache, laid_out)
-        wanted = laid_out.logit_rows if len(laid_out.logit_rows) else None
-        return self._logits(laid_out, attention, wanted)
-
-    def _logits(self, rows: PassRows, attention: PagedAttention, wanted: Tensor | None) -> Tensor:
-        """Run the model, and its head where any row wants logits [len(wanted), vocab_size]."""
-        inputs = {
-            "input_ids": rows.token_ids.unsqueeze(0),
-            "position_ids": rows.positions.unsqueeze(0),
-            "use_cache": False,
-            "paged": attention,
-        }
-        if wanted is None:
-            self._model.base_model(**inputs)
-            return torch.empty(0, self._vocabulary_size, device=self._config.device)
-        return self._model(**inputs, logits_to_keep=wanted).logits[0].float()
+        if len(laid_out.logit_rows):
+            return self._model.logits(laid_out, attention, laid_out.logit_rows).float()
+        self._model.run(laid_out, attention)
+        return torch.empty(0, self._vocabulary_size, device=self._config.device)

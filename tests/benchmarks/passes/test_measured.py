@@ -30,14 +30,21 @@ def test_a_row_of_the_table_has_times_floors_and_what_more_rows_cost() -> None:
 
 def test_what_exactness_costs_has_a_table_where_both_modes_were_measured() -> None:
     lines = list(tables([measured(EXACT, 1, 3.0), measured(OFF, 1, 2.0)]))
-    assert cells(lines[-1]) == ["256", "1", "1.50"]
+    assert cells(lines[-1]) == ["256", "1", "exact", "1.50"]
     assert not any("exact over off" in line for line in tables([measured(OFF, 1, 2.0)]))
 
 
 def test_a_case_that_did_not_fit_leaves_its_cells_empty() -> None:
     lines = list(tables([measured(EXACT, 1, 3.0), measured(EXACT, 9, 3.0), measured(OFF, 1, 2.0)]))
     assert cells(lines[3])[-3:] == ["", "", ""]
-    assert cells(lines[-1]) == ["256", "1", "1.50", ""]
+    assert cells(lines[-1]) == ["256", "1", "exact", "1.50", ""]
+
+
+def test_every_exact_way_is_compared_with_the_one_that_promises_nothing() -> None:
+    lines = list(
+        tables([measured("exact, flex", 1, 3.0), measured("exact, strides", 1, 4.0), measured(OFF, 1, 2.0)])
+    )
+    assert [cells(line)[2:] for line in lines[-2:]] == [["exact, flex", "1.50"], ["exact, strides", "2.00"]]
 
 
 def test_programs_get_every_number() -> None:

@@ -33,10 +33,11 @@ def load_smollm2(
     num_layers = Manifest.read(directory).architecture.num_layers
     config = EngineConfig(
         directory,
-        num_blocks * BLOCK_SIZE * num_layers * _BYTES_PER_TOKEN_AND_LAYER[compute],
+        num_blocks * BLOCK_SIZE * num_layers * _BYTES_PER_TOKEN_AND_LAYER[compute] // where.tensor_parallel,
         num_threads=2 if where == OPENVINO else 1,
         engine=where.engine,
         device=where.device,
+        tensor_parallel=where.tensor_parallel,
         compute_precision=compute,
     )
     return Engine.load(config)

@@ -23,6 +23,12 @@ def test_an_engine_whose_packages_are_missing_says_what_to_install(
     assert caught.value.facts == {"setting": "engine"}
 
 
+def test_slices_are_for_torch(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Give --engine torch") as caught:
+        Engine.load(EngineConfig(tmp_path, 1 << 20, num_threads=1, tensor_parallel=2))
+    assert caught.value.facts == {"setting": "tensor_parallel"}
+
+
 def test_openvino_is_served_without_torch() -> None:
     """A fresh process, because others here may have imported it."""
     code = (

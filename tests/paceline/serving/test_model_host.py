@@ -35,6 +35,20 @@ async def test_a_request_to_stop_ends_it_without_an_error() -> None:
         await serving
 
 
+def test_a_model_is_in_one_piece_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine_config(read_config(TargetConfig, REQUIRED), Path("m")).tensor_parallel == 1
+    monkeypatch.setenv("PACELINE_TARGET_TENSOR_PARALLEL", "4")
+    assert engine_config(read_config(TargetConfig, REQUIRED), Path("m")).tensor_parallel == 4
+
+
+def test_how_exact_passes_are_computed_is_left_to_the_device_unless_told_otherwise() -> None:
+    default = engine_config(read_config(TargetConfig, REQUIRED), Path("m"))
+    assert (default.attention, default.cuda_graphs) == ("auto", "auto")
+    flags = ["--attention", "strides", "--cuda-graphs", "off"]
+    config = engine_config(read_config(TargetConfig, [*REQUIRED, *flags]), Path("m"))
+    assert (config.attention, config.cuda_graphs) == ("strides", "off")
+
+
 @pytest.mark.parametrize("config_class", [DraftConfig, TargetConfig])
 def test_the_cache_is_kept_unless_told_otherwise(config_class: type[ModelServiceConfig]) -> None:
     default = engine_config(read_config(config_class, REQUIRED), Path("m"))

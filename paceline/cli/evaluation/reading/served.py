@@ -13,7 +13,7 @@ from pydantic_settings import SettingsConfigDict
 
 from paceline.engine.engine import EngineConfig
 from paceline.local.core_assignment import Cores
-from paceline.serving.config import ModelServiceConfig, read_config
+from paceline.serving.config import ModelServiceConfig, WeightsFormat, read_config
 from paceline.serving.model_host import engine_config
 
 # Options that a service must be given, though nothing listens here.
@@ -33,7 +33,7 @@ class _DraftOptions(ModelServiceConfig):
     program: ClassVar[str] = "draft_service"
     model_config = SettingsConfigDict(env_prefix="PACELINE_DRAFT_")
 
-    weights: Literal["f16", "int8", "int4"] = "int4"
+    weights: WeightsFormat = "int4"
     batch_invariant: Literal["require", "prefer", "off"] = "off"
     head: Literal["fast", "exact"] = "fast"
     activation_group_size: int | None = 128

@@ -15,7 +15,7 @@ from paceline.engine.batch import Rows, chunked_batch, split_batch  # noqa: E402
 from paceline.engine.pytorch.attention import (  # noqa: E402
     BLOCKS_PER_STRIDE,
     ChunkAttention,
-    TileAttention,
+    StridedAttention,
 )
 from paceline.engine.pytorch.kv_cache import BLOCK_SIZE, KeysValues, KvCache, KvShape  # noqa: E402
 from paceline.engine.pytorch.layout import chunks, tiles  # noqa: E402
@@ -85,7 +85,7 @@ def attended_in_tiles(rows: list[Text]) -> Tensor:
         query, keys, values = (torch.zeros(TILE_ROWS, heads, HEAD_SIZE) for heads in _HEADS)
         for row, text in enumerate(own):
             query[row], keys[row], values[row] = text.query, text.keys[-1], text.values[-1]
-        attention = TileAttention(own[0].cache, tile)
+        attention = StridedAttention(own[0].cache, tile)
         found.append(attention.attend(0, query, KeysValues(keys, values), SCALING)[: len(own)])
     return torch.cat(found)
 

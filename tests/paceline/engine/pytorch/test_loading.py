@@ -33,7 +33,12 @@ pytest.importorskip("transformers", reason="transformers is not installed (`make
 from paceline.engine.pytorch import placement, quantisation  # noqa: E402
 from paceline.engine.pytorch.attention import ATTENTION_NAME  # noqa: E402
 from paceline.engine.pytorch.families import SUPPORTED_FAMILIES  # noqa: E402
-from paceline.engine.pytorch.loading import LoadedModel, LoadOptions, load_torch_model  # noqa: E402
+from paceline.engine.pytorch.loading import (  # noqa: E402
+    LoadedModel,
+    LoadOptions,
+    load_torch_model,
+    require_sliceable,
+)
 from tests.paceline.engine.pytorch.tiny_hub_models import (  # noqa: E402
     FAMILY_FIELDS,
     reference_hub_model,
@@ -497,39 +502,42 @@ class TestQuantisation:
         assert type(loaded.model.model.layers[0].mlp.down_proj.weight) is torchao.Int8Tensor
 
 
-class TestTensorParallelism:
-    SLICED = replace(OPTIONS, tensor_parallel=True)
-
-    def refusal(self, directory: Path, options: LoadOptions) -> str:
+class TestSlices:
+    def refusal(self, directory: Path, num_slices: int = 2, weights: str = "f16") -> str:
         with pytest.raises(ConfigError) as caught:
-            load_torch_model(directory, options)
+            require_sliceable(directory, weights, num_slices, trust_remote_code=False)
         return caught.value.message
 
-    def test_a_process_that_torchrun_did_not_start_is_told_how(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.delenv(placement.WORLD_SIZE, raising=False)
-        assert "torchrun" in self.refusal(tiny_hub_model("llama", tmp_path), self.SLICED)
-
     @pytest.mark.parametrize(
-        ("num_processes", "what"), [(4, "2 key and value heads"), (2, "211 tokens of the head")]
+        ("num_slices", "what"), [(4, "2 key and value heads"), (2, "211 tokens of the head")]
     )
+    @pytest.mark.parametrize("kind", ["hub", "prepared"])
     def test_what_cannot_be_dealt_out_is_refused(
-        self, tmp_path: Path, num_processes: int, what: str, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, kind: str, num_slices: int, what: str
     ) -> None:
-        monkeypatch.setenv(placement.WORLD_SIZE, str(num_processes))
-        message = self.refusal(tiny_hub_model("llama", tmp_path), self.SLICED)
-        assert f"{what} out to {num_processes} processes" in message
+        if kind == "hub":
+            tiny_hub_model("llama", tmp_path)
+        else:
+            shape = replace(LLAMA, has_tied_head=False)
+            write_prepared(tmp_path, shape, stored_weights(random_weights(shape), "int8"), "int8")
+        assert f"{what} out to {num_slices} processes" in self.refusal(tmp_path, num_slices)
+
+    def test_what_can_is_not(self, tmp_path: Path) -> None:
+        pytest.importorskip("accelerate", reason="accelerate is not installed (the extra `accelerator`)")
+        directory = tiny_hub_model("llama", tmp_path, vocab_size=212)
+        require_sliceable(directory, "f16", 2, trust_remote_code=False)
 
     def test_a_missing_accelerate_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(placement.WORLD_SIZE, "2")
         monkeypatch.setattr(placement, "find_spec", lambda _name: None)
-        message = self.refusal(tiny_hub_model("qwen2", tmp_path), self.SLICED)
-        assert "accelerate" in message
+        assert "accelerate" in self.refusal(tiny_hub_model("qwen2", tmp_path))
 
     def test_slices_are_not_quantised(self, tmp_path: Path) -> None:
-        options = replace(self.SLICED, weights="int8")
-        assert "--weights f16" in self.refusal(tiny_hub_model("llama", tmp_path), options)
+        assert "--weights f16" in self.refusal(tiny_hub_model("llama", tmp_path), weights="int8")
+
+    def test_what_is_quantised_already_is_not_sliced(self, tmp_path: Path) -> None:
+        directory = tiny_hub_model("llama", tmp_path)
+        change_config(directory, quantization_config={"quant_method": "fp8"})
+        assert "'fp8'" in self.refusal(directory)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The target service whose model lies in slices in several processes: how all of them end."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from paceline.models.prepare import prepare
+from paceline.v1 import target_service_pb2 as messages
+from paceline.v1.target_service_pb2_grpc import TargetServiceStub
+from tests.paceline.serving.processes import Program, program
+from tests.paceline.serving.rig import point
+
+pytest.importorskip("torch", reason="torch is not installed (`make setup` installs it)")
+pytest.importorskip("accelerate", reason="accelerate is not installed (the extra `accelerator`)")
+
+pytestmark = [pytest.mark.reference, pytest.mark.slow, pytest.mark.timeout(600)]
+
+NUM_SLICES = 3
+PROMPT = [504, 3575, 282, 4649, 314]
+
+
+@asynccontextmanager
+async def sliced_target() -> AsyncIterator[tuple[Program, int]]:
+    """A target that serves, and its port."""
+    model = prepare("smollm2-135m-instruct", "f16")
+    engine = ["--engine", "torch", "--device", "cpu", "--tensor-parallel", str(NUM_SLICES)]
+    options = ["--listen", "127.0.0.1:0", "--model", str(model), "--kv-cache-mib", "32"]
+    async with program("target_service", *options, *engine) as target:
+        port = (await target.event("listening"))["port"]
+        await target.event("serving")
+        yield target, port
+
+
+def followers_of(target: Program) -> list[int]:
+    tasks = Path(f"/proc/{target.process.pid}/task").iterdir()
+    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+
+def are_there(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+async def test_a_request_to_stop_ends_all_of_them() -> None:
+    async with sliced_target() as (target, _):
+        followers = followers_of(target)
+        assert len(followers) == NUM_SLICES - 1
+        target.process.send_signal(signal.SIGTERM)
+        assert await target.exit_code() == 0
+    assert are_there(followers) == []
+
+
+async def test_a_follower_that_dies_ends_the_service_with_a_sentence_that_names_it() -> None:
+    async with sliced_target() as (target, port):
+        followers = followers_of(target)
+        os.kill(followers[0], signal.SIGKILL)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call: Any = TargetServiceStub(channel).Verify()
+            round_ = messages.VerifyRound(point=point("a", 0, PROMPT), max_own_tokens=4)
+            await call.write(messages.VerifyRequest(rounds=[round_]))
+            while not (response := await call.read()).results:
+                assert response.HasField("progress")
+            assert response.results[0].error.reason == "ENGINE_FAILED"
+        assert await target.exit_code() == 1
+        sentence = f"(process {followers[0]}), was ended by SIGKILL"
+        assert sentence in target.lines[-1]
+    assert are_there(followers) == []
