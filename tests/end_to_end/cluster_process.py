@@ -13,6 +13,7 @@ from typing import Any
 
 from paceline.local.listen_address import free_ports
 from tests.paceline.cli.command import PROGRAM, environment
+from tests.process_state import is_there
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,9 @@ def running_cluster(runtime: Path, *arguments: str) -> Iterator[RunningCluster]:
             supervisor.wait()
 
 
-def exists(pid: int) -> bool:
-    """Say whether a process is there, zombies included."""
-    return Path(f"/proc/{pid}").exists()
-
-
 def wait_until_gone(pids: list[int]) -> None:
     """Wait for an end that must come; the test's own timeout says if it does not."""
-    while any(map(exists, pids)):
+    while any(map(is_there, pids)):
         time.sleep(0.05)
 
 

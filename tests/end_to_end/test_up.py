@@ -10,13 +10,13 @@ import pytest
 
 from tests.end_to_end.cluster_process import (
     RunningCluster,
-    exists,
     processes_that_mention,
     running_cluster,
     start_up,
     wait_until_gone,
 )
 from tests.paceline.cli.command import PROGRAM, Ended, environment, run
+from tests.process_state import is_there
 
 PARTS = {"redis", "target-0", "draft-0", "orchestrator"}
 PROMPT = "Name three colours."
@@ -61,7 +61,7 @@ class TestUse:
 
     def test_the_description_names_every_process(self, tiny_cluster: RunningCluster) -> None:
         assert set(tiny_cluster.pids) == PARTS
-        assert all(exists(pid) for pid in tiny_cluster.pids.values())
+        assert all(is_there(pid) for pid in tiny_cluster.pids.values())
 
 
 class TestEnd:
@@ -76,7 +76,7 @@ class TestEnd:
         ends = [line for line in said.splitlines() if "ended with code" in line]
         assert len(ends) == len(PARTS)
         assert all(line.endswith("ended with code 0") for line in ends)
-        assert not any(map(exists, cluster.pids.values()))
+        assert not any(map(is_there, cluster.pids.values()))
         assert processes_that_mention(cluster.address) == []
         assert not Path(cluster.description["directory"]).exists()
 

@@ -15,6 +15,7 @@ from paceline.v1 import target_service_pb2 as messages
 from paceline.v1.target_service_pb2_grpc import TargetServiceStub
 from tests.paceline.serving.processes import Program, program
 from tests.paceline.serving.rig import point
+from tests.process_state import is_there
 
 pytest.importorskip("torch", reason="torch is not installed (`make setup` installs it)")
 pytest.importorskip("accelerate", reason="accelerate is not installed (the extra `accelerator`)")
@@ -42,17 +43,13 @@ def followers_of(target: Program) -> list[int]:
     return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
 
 
-def are_there(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-
-
 async def test_a_request_to_stop_ends_all_of_them() -> None:
     async with sliced_target() as (target, _):
         followers = followers_of(target)
         assert len(followers) == NUM_SLICES - 1
         target.process.send_signal(signal.SIGTERM)
         assert await target.exit_code() == 0
-    assert are_there(followers) == []
+    assert not any(map(is_there, followers))
 
 
 async def test_a_follower_that_dies_ends_the_service_with_a_sentence_that_names_it() -> None:
@@ -69,4 +66,4 @@ async def test_a_follower_that_dies_ends_the_service_with_a_sentence_that_names_
         assert await target.exit_code() == 1
         sentence = f"(process {followers[0]}), was ended by SIGKILL"
         assert sentence in target.lines[-1]
-    assert are_there(followers) == []
+    assert not any(map(is_there, followers))

@@ -58,7 +58,7 @@ def load_share(config: EngineConfig, device: torch.device, mesh: DeviceMesh | No
             kv_cache_bytes=config.kv_cache_bytes,
             tile_rows=_tile_rows(config, device),
             attention=config.attention,
-            capture=choose_capture(device, config.cuda_graphs),
+            capture=choose_capture(device, config.cuda_graphs, is_sliced=mesh is not None),
         ),
     )
     return Share(loaded, runner, precision)

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import torch
 
+from paceline.engine.config import GraphUse
+
 Compute = Callable[[], None]
 
 # The first calls of libraries allocate and choose, which a graph must not hold.
@@ -50,11 +52,10 @@ class CudaCapture:
         here.wait_stream(beside)
 
 
-def choose_capture(device: torch.device, cuda_graphs: str) -> Capture | None:
+def choose_capture(device: torch.device, cuda_graphs: GraphUse, *, is_sliced: bool) -> Capture | None:
     """Return what captures forwards on a device, None where each is started anew: on CPUs, and where it is "off".
 
-    Neither are forwards captured in which several processes meet: each would have to replay the same graph at the same
-    time, and one that cannot capture would leave the others waiting.
+    Neither are forwards captured of a model in slices, in which several processes meet: each would have to replay the
+    same graph at the same time, and one that cannot capture would leave the others waiting.
     """
-    is_sliced = torch.distributed.is_available() and torch.distributed.is_initialized()
     return CudaCapture(device) if device.type == "cuda" and cuda_graphs == "auto" and not is_sliced else None

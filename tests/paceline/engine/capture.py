@@ -82,6 +82,17 @@ def submit_together(engine: Engine, works: list[Work]) -> list[WorkHandle]:
         return [engine.submit(work) for work in works]
 
 
+def logits_together(engine: Engine, prompts: Ids[list[int]]) -> tuple[list[Logits], int]:
+    """Logits of all rows of prompts that share passes, and how many sessions met in the fullest of them."""
+    captures = [Capture() for _ in prompts]
+    works = [
+        work_of(engine.open_sequence(), 0, prompt, len(prompt), capture)
+        for prompt, capture in zip(prompts, captures, strict=True)
+    ]
+    results = [handle.future.result() for handle in submit_together(engine, works)]
+    return [capture.logits for capture in captures], max(one.timing.batch_sessions for one in results)
+
+
 def settle(engine: Engine) -> None:
     """Wait until all that was handed in before is done: errands go first, works in order."""
     sequence = engine.open_sequence()

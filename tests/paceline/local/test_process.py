@@ -11,6 +11,7 @@ from pathlib import Path
 
 from paceline.local import lifeline
 from paceline.local.process import ChildProcess, Command
+from tests.process_state import is_running
 
 PYTHON = (sys.executable, "-c")
 PATIENCE_SECONDS = 30
@@ -18,14 +19,6 @@ PATIENCE_SECONDS = 30
 
 def python(code: str, cores: frozenset[int] | None = None) -> Command:
     return Command("child", (*PYTHON, textwrap.dedent(code)), cores)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 async def wait_for_line(child: ChildProcess, line: str) -> None:
@@ -64,7 +57,7 @@ class TestEnd:
         child = await ChildProcess.start(python(code), tmp_path / "log")
         await wait_for_line(child, "ready")
         assert await child.stop(grace_seconds=0.1) == -signal.SIGKILL
-        assert not is_alive(child.pid)
+        assert not is_running(child.pid)
 
     async def test_stopping_a_child_that_has_ended_returns_its_code(self, tmp_path: Path) -> None:
         child = await ChildProcess.start(python("raise SystemExit(7)"), tmp_path / "log")
@@ -117,7 +110,7 @@ class TestLifeline:
         assert supervisor.stdout is not None
         with supervisor, supervisor.stdout as lines:
             child_pid = int(lines.readline())
-            assert is_alive(child_pid)
+            assert is_running(child_pid)
             supervisor.kill()
         wait_until_dead(child_pid)
 
@@ -134,5 +127,5 @@ class TestLifeline:
 
 def wait_until_dead(pid: int) -> None:
     """Wait for an end that must come; the test's own timeout says if it does not."""
-    while is_alive(pid):
+    while is_running(pid):
         time.sleep(0.01)

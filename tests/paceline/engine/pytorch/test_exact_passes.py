@@ -155,9 +155,10 @@ def test_data_that_is_read_back_is_noticed() -> None:
         record(lambda: print(torch.ones(2).nonzero()))
 
 
-def test_graphs_are_for_cuda_devices() -> None:
-    assert choose_capture(CPU, "auto") is None
-    assert choose_capture(torch.device("cuda"), "off") is None
+def test_graphs_are_for_cuda_devices_and_for_models_in_one_piece() -> None:
+    assert choose_capture(CPU, "auto", is_sliced=False) is None
+    assert choose_capture(torch.device("cuda"), "off", is_sliced=False) is None
+    assert choose_capture(torch.device("cuda"), "auto", is_sliced=True) is None
 
 
 def test_widths_double() -> None:

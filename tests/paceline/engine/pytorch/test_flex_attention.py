@@ -26,9 +26,8 @@ from paceline.engine.pytorch.kv_cache import BLOCK_SIZE, KeysValues, KvCache, Kv
 from paceline.engine.pytorch.layout import Tile, tiles  # noqa: E402
 from paceline.engine.pytorch.tile_attention import Trial, choose_attention  # noqa: E402
 from paceline.engine.pytorch.tile_forwards import StandingForward  # noqa: E402
-from paceline.engine.work import Work  # noqa: E402
 from paceline.errors import ConfigError  # noqa: E402
-from tests.paceline.engine.capture import Capture, logits_of, submit_together  # noqa: E402
+from tests.paceline.engine.capture import logits_of, logits_together  # noqa: E402
 from tests.paceline.engine.pytorch.devices import DEVICES  # noqa: E402
 from tests.paceline.engine.pytorch.flex_here import require_flex  # noqa: E402
 from tests.paceline.engine.tiny_models import LLAMA, random_weights, stored_weights, write_prepared  # noqa: E402
@@ -196,15 +195,10 @@ def test_the_engine_computes_the_same_as_with_strides_and_promises_its_bits(tiny
     with load(tiny, max_rows_per_step=512) as engine:
         assert engine.info.self_test.batch_invariant
         alone = [logits_of(engine, engine.open_sequence(), 0, prompt) for prompt in prompts]
-        captures = [Capture() for _ in prompts]
-        works = [
-            Work(engine.open_sequence(), 0, np.array(prompt), len(prompt), selector=capture)
-            for prompt, capture in zip(prompts, captures, strict=True)
-        ]
-        handles = submit_together(engine, works)
-        assert max(handle.future.result().timing.batch_sessions for handle in handles) >= 3
-    for capture, own, plain in zip(captures, alone, expected, strict=True):
-        assert capture.logits.tobytes() == own.tobytes()
+        together, num_sessions = logits_together(engine, prompts)
+    assert num_sessions >= 3
+    for logits, own, plain in zip(together, alone, expected, strict=True):
+        assert logits.tobytes() == own.tobytes()
         np.testing.assert_allclose(own, plain, rtol=0, atol=1e-4)
 
 

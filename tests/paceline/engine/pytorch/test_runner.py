@@ -15,7 +15,7 @@ from paceline.engine.work import Logits, TokenIds, Work
 from paceline.errors import ConfigError
 from paceline.sampling.parameters import SamplingParameters
 from paceline.sampling.selector import RowSelector
-from tests.paceline.engine.capture import Capture, logits_of, run, submit_together
+from tests.paceline.engine.capture import logits_of, logits_together, run, submit_together
 from tests.paceline.engine.engines import TORCH, TORCH_CPU, Where
 from tests.paceline.engine.tiny_models import LLAMA, QWEN2, random_weights, stored_weights, write_prepared
 
@@ -113,15 +113,10 @@ def test_long_prompts_and_short_ones_meet_in_one_pass(tiny: Path, where: Where) 
     with load(tiny, where, max_rows_per_step=512) as engine:
         alone = [logits_of(engine, engine.open_sequence(), 0, prompt) for prompt in prompts]
     with load(tiny, where, max_rows_per_step=512) as engine:
-        captures = [Capture() for _ in prompts]
-        works = [
-            Work(engine.open_sequence(), 0, np.array(prompt), len(prompt), selector=capture)
-            for prompt, capture in zip(prompts, captures, strict=True)
-        ]
-        handles = submit_together(engine, works)
-        assert max(handle.future.result().timing.batch_sessions for handle in handles) >= 3
-    for capture, expected in zip(captures, alone, strict=True):
-        assert capture.logits.tobytes() == expected.tobytes()
+        together, num_sessions = logits_together(engine, prompts)
+    assert num_sessions >= 3
+    for logits, expected in zip(together, alone, strict=True):
+        assert logits.tobytes() == expected.tobytes()
 
 
 class OnTheHost:

@@ -25,6 +25,7 @@ from paceline.sampling.selector import RowSelector
 from tests.paceline.engine.capture import Capture, logits_of, run, submit_together, work_of
 from tests.paceline.engine.hash_runner import HashRunner
 from tests.paceline.engine.tiny_models import LLAMA, random_weights, stored_weights, write_prepared
+from tests.process_state import is_running, is_there
 
 torch = pytest.importorskip("torch", reason="torch is not installed (`make setup` installs it)")
 pytest.importorskip("transformers", reason="transformers is not installed (`make setup` installs it)")
@@ -73,19 +74,6 @@ def config_of(directory: Path, **options: Any) -> EngineConfig:
 def pids_of(engine: Engine) -> list[int]:
     assert isinstance(engine._runner, SlicedRunner)
     return engine._runner.pids
-
-
-def is_there(pid: int) -> bool:
-    """Whether there is such a process, a zombie counted."""
-    return Path(f"/proc/{pid}").exists()
-
-
-def is_running(pid: int) -> bool:
-    """Whether it does anything; who dies after its parent is some other process's zombie for a while."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture(scope="class")

@@ -19,22 +19,10 @@ from paceline.local.stop_signals import StoppedError
 from paceline.models.prepared import NotPreparedError
 from tests.paceline.cli.evaluation.reading import child_tasks
 from tests.paceline.cli.evaluation.reading.plans import Steps
+from tests.process_state import is_running, is_there
 
 ROOT = Path(__file__).resolve().parents[5]
 PATIENCE_SECONDS = 30
-
-
-def is_there(pid: int) -> bool:
-    """Whether there is such a process, a zombie counted."""
-    return Path(f"/proc/{pid}").exists()
-
-
-def is_running(pid: int) -> bool:
-    """Whether it does anything; who dies after its parent is some other process's zombie for a while."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_an_answer_and_reports_come_from_another_process_that_is_gone_then() -> None:
