@@ -65,7 +65,7 @@ class Choices:
             async with asyncio.TaskGroup() as group:
                 for choice, generation in enumerate(self._generations):
                     group.create_task(self._run(choice, generation))
-        except* Exception as errors:
+        except ExceptionGroup as errors:  # not except*, out of which some Pythons raise a group again
             raise errors.exceptions[0] from None  # the others were cancelled for it
 
     async def _run(self, choice: int, generation: Generation) -> None:

@@ -1,5 +1,6 @@
 """Where Redis is: one URL for a server, for Sentinels and for a cluster. docs/redis.md is for those who give it."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -52,10 +53,7 @@ class RedisAddress:
 
 def read_redis_url(url: str) -> RedisAddress:
     """Return the address of a URL; raises ConfigError, which never shows the URL since it may hold a password."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        _refuse("is not a URL")
+    parts = _split(url)
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None:
         _refuse(f"must begin with one of {', '.join(f'{name}://' for name in _SCHEMES)}")
@@ -91,6 +89,20 @@ _SCHEMES: Mapping[str, _Scheme] = {
     "redis+cluster": _Scheme(Topology.CLUSTER, is_tls=False),
     "rediss+cluster": _Scheme(Topology.CLUSTER, is_tls=True),
 }
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL whose authority may name several hosts; newer Pythons then take no brackets behind a comma."""
+    begin, separator, behind = url.partition("//")
+    authority = re.match(r"[^/?#]*", behind)
+    assert authority is not None
+    netloc = authority.group() if separator else ""
+    if netloc.count("[") != netloc.count("]"):
+        _refuse("is not a URL")
+    try:
+        return urlsplit(f"{begin}{separator}{behind[len(netloc) :]}")._replace(netloc=netloc)
+    except ValueError:
+        _refuse("is not a URL")
 
 
 def _refuse(what: str) -> NoReturn:
