@@ -89,7 +89,12 @@ def evaluate(
             "Speed is measured greedily."
         ),
     ] = "0.7",
-    sections: Annotated[str, typer.Option(help="What is looked into, with commas.")] = ",".join(Section),
+    sections: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What is looked into, of {','.join(Section)}; all if not given, but quantisation if --quick."
+        ),
+    ] = None,
     session_tokens: Annotated[
         int, typer.Option(min=1, help="Length of the sessions that KV memory is reckoned for, in tokens.")
     ] = 2048,
@@ -117,7 +122,7 @@ def evaluate(
     an evaluation that was interrupted goes on with --resume.
     """
     amount = _amount(is_quick=is_quick, is_thorough=is_thorough)
-    wanted, given = parse_sections(sections), read_prompts(prompts)
+    wanted, given = amount.sections if sections is None else parse_sections(sections), read_prompts(prompts)
     require_prompts(given)
     numbers = (
         amount.num_draft_tokens if num_draft_tokens is None else parse_num_draft_tokens(num_draft_tokens)

@@ -22,7 +22,8 @@ SILENCE_SECONDS = 5.0
 BACK_OFF_SECONDS = (0.05, 1.0)
 _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # How long a connection may take to come about, whatever the name says: the machine is busy.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
 )

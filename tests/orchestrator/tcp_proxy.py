@@ -1,4 +1,4 @@
-"""A wire between two sockets that can be cut without either end noticing: what is sent is swallowed."""
+"""A wire between two sockets: it may be long, and when it is cut, neither end notices and what is sent is swallowed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 class Wire:
     """Accepts connections even while it is cut; nothing is forwarded then, and what was lost is not sent again."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay_seconds: float) -> None:
+        self._delay_seconds = delay_seconds
         self.address = ""
         self.is_cut = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -24,6 +25,7 @@ class Wire:
     async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(1 << 16):
+                await asyncio.sleep(self._delay_seconds)
                 if not self.is_cut:
                     sink.write(data)
                     await sink.drain()
@@ -38,9 +40,9 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire_to(address: str) -> AsyncIterator[Wire]:
-    """Forward connections to an address for as long as the block runs."""
-    wire = Wire()
+async def wire_to(address: str, delay_seconds: float = 0.0) -> AsyncIterator[Wire]:
+    """Forward connections to an address for as long as the block runs; what is sent arrives after the delay."""
+    wire = Wire(delay_seconds)
     server = await asyncio.start_server(
         lambda reader, writer: wire.accept(reader, writer, address), "127.0.0.1", 0
     )

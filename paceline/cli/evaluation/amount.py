@@ -46,6 +46,8 @@ class Amount:
 
     `acceptance` covers at least the prompts and tokens of `speed`, whose speed-up is predicted from it. `minutes` are
     what the sections take on two cores with the reference pair, its models prepared: bars are drawn by them.
+    `sections` are looked into unless others are wanted. `rebuilt_shares` are the lengths of the caches that are
+    rebuilt, as shares of a session.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Amount:
     speed: TrialAmount
     load: TrialAmount
     minutes: Mapping[Section, float]
+    sections: tuple[Section, ...] = tuple(Section)
+    rebuilt_shares: tuple[float, ...] = (0.25, 1.0)
 
     def __post_init__(self) -> None:
         """See to it that a prediction has its texts."""
@@ -72,11 +76,11 @@ def prompts_per_kind(amount: int, num_kinds: int) -> int:
 
 QUICK = Amount(
     "quick",
-    num_draft_tokens=(2, 3, 5, 8),
-    acceptance=ReadingAmount(prompts_per_kind=3, max_tokens=48),
-    formats=ReadingAmount(prompts_per_kind=1, max_tokens=24),
-    speed=TrialAmount(prompts_per_kind=1, max_tokens=32, num_repeats=3),
-    load=TrialAmount(prompts_per_kind=1, max_tokens=24, num_repeats=2, sessions=(1, 4)),
+    num_draft_tokens=(2, 3, 5),
+    acceptance=ReadingAmount(prompts_per_kind=2, max_tokens=32),
+    formats=ReadingAmount(prompts_per_kind=1, max_tokens=16),
+    speed=TrialAmount(prompts_per_kind=1, max_tokens=24, num_repeats=3),
+    load=TrialAmount(prompts_per_kind=1, max_tokens=16, num_repeats=2, sessions=(1, 4)),
     minutes={
         Section.ACCEPTANCE: 2,
         Section.SPEED: 5.5,
@@ -84,6 +88,9 @@ QUICK = Amount(
         Section.MEMORY: 1,
         Section.QUANTISATION: 4,
     },
+    # A model is loaded for each format, which alone takes longer than the rest.
+    sections=tuple(section for section in Section if section is not Section.QUANTISATION),
+    rebuilt_shares=(0.25,),
 )
 DEFAULT = Amount(
     "default",

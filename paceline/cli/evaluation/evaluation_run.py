@@ -112,7 +112,7 @@ def part_minutes(plan: EvaluationPlan) -> Mapping[str, float]:
 
 def _notes(plan: EvaluationPlan) -> list[str]:
     left_out = [section.value for section in Section if section not in plan.sections]
-    notes = [f"Left out, as --sections has it: {', '.join(left_out)}."] if left_out else []
+    notes = [f"Left out: {', '.join(left_out)}; --sections names what is looked into."] if left_out else []
     num_used, num_given = len(plan.speed_prompts), len(plan.prompts)
     if Section.SPEED in plan.sections and num_used < num_given:
         notes.append(

@@ -74,6 +74,13 @@ class EvaluationPlan:
         return f"{section} with {draft.name}" if len(self.drafts) > 1 else section.value
 
     @property
+    def rebuilt_tokens(self) -> tuple[int, ...]:
+        """The lengths of the sessions whose caches are rebuilt, in rising order."""
+        return tuple(
+            sorted({max(1, int(share * self.session_tokens)) for share in self.amount.rebuilt_shares})
+        )
+
+    @property
     def speed_prompts(self) -> tuple[BenchPrompt, ...]:
         """The prompts whose speed is measured one at a time."""
         return first_prompts(self.prompts, self.amount.speed.prompts_per_kind)

@@ -87,7 +87,7 @@ def _acceptance(plan: EvaluationPlan, keys: PieceKeys) -> ReadingPiece[Acceptanc
 
 def _memory(plan: EvaluationPlan, keys: PieceKeys) -> ReadingPiece[MemoryReading]:
     reading, precisions = plan.reading(_NO_TEXT), MEMORY_KV_PRECISIONS
-    more = (plan.session_tokens, plan.budget_bytes)
+    more = (plan.session_tokens, plan.budget_bytes, plan.rebuilt_tokens)
     return ReadingPiece(
         Section.MEMORY.value,
         keys.reading(Section.MEMORY, reading, precisions=precisions, more=more),

@@ -19,6 +19,7 @@ from paceline.client.sessions import connect_to_sessions
 from paceline.client.status import connect_to_status
 from paceline.errors import ConfigError
 from paceline.security.certificates import OwnFiles
+from tests.orchestrator.tcp_proxy import wire_to
 
 KEY = "pl_abc"
 WITH_KEY = ConnectionSettings(api_key=KEY)
@@ -77,6 +78,17 @@ async def test_every_call_carries_the_key(
                 with pytest.raises(CallFailedError, match="does not know the call"):
                     await call(client)
     assert doorkeeper.seen == [(method, f"Bearer {KEY}"), (method, None)]
+
+
+async def test_the_first_call_over_a_long_way_waits_for_the_connection() -> None:
+    async with (
+        watched() as (address, doorkeeper),
+        wire_to(address, delay_seconds=0.2) as wire,
+        connect(wire.address) as client,
+    ):
+        with pytest.raises(CallFailedError, match="does not know the call"):
+            await client.served_models()
+    assert doorkeeper.seen == [("GetModel", None)]
 
 
 async def test_a_key_goes_over_a_network_by_tls_only_unless_that_is_wanted() -> None:

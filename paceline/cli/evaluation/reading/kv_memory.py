@@ -46,17 +46,19 @@ def read_kv_memory(
     kv_precisions: tuple[str, ...],
     session_tokens: int,
     budget_bytes: int,
+    rebuilt_tokens: tuple[int, ...],
     progress: Progress,
 ) -> MemoryReading:
-    """Measure each model's KV in each precision, and how long it takes to compute a session again.
+    """Measure each model's KV in each precision, and how long it takes to compute sessions again.
 
     `kv_precisions` are "f32", "f16", "bf16", "u8", "u4", or "auto" for the served one; `session_tokens`, at least one,
-    is the length of the sessions that are counted and rebuilt, and `budget_bytes` the memory for the KV of each model.
+    is the length of the sessions that are counted, `budget_bytes` the memory for the KV of each model, and
+    `rebuilt_tokens` the lengths of the sessions that are rebuilt.
     What cannot be loaded is predicted only, and a note says so.
 
     Raises ConfigError where there is no such precision, and StoppedError after a stop signal.
     """
-    reader = _MemoryReader(session_tokens, budget_bytes, progress)
+    reader = _MemoryReader(session_tokens, budget_bytes, rebuilt_tokens, progress)
     for model in _served_models(plan):
         reader.read(model, kv_precisions)
     notes = (*reader.notes, *page_notes(reader.held))
@@ -120,13 +122,16 @@ def _served_models(plan: ReadingPlan) -> list[_ServedModel]:
 class _MemoryReader:
     """Reads one model after the other."""
 
-    def __init__(self, session_tokens: int, budget_bytes: int, progress: Progress) -> None:
+    def __init__(
+        self, session_tokens: int, budget_bytes: int, rebuilt_tokens: tuple[int, ...], progress: Progress
+    ) -> None:
         self.memory: list[KvMemory] = []
         self.costs: list[CacheCost] = []
         self.notes: list[str] = []
         self.held: dict[str, HeldBytes] = {}
         self._session_tokens = session_tokens
         self._budget_bytes = budget_bytes
+        self._rebuilt_tokens = rebuilt_tokens
         self._progress = progress
 
     def read(self, model: _ServedModel, kv_precisions: Sequence[str]) -> None:
@@ -175,17 +180,17 @@ class _MemoryReader:
         )
 
     def _read_costs(self, model: _ServedModel) -> None:
-        """Rebuild a session, and one of a quarter of its length, in a cache that surely holds it."""
-        lengths = tuple(sorted({max(1, self._session_tokens // 4), self._session_tokens}))
+        """Rebuild sessions in a cache that surely holds each of them."""
+        lengths = self._rebuilt_tokens
         served = model.precision("auto").kv
         block_bytes = kv_bytes_per_block(model.architecture, served)
-        least_bytes = (num_blocks_of(self._session_tokens) + 2) * block_bytes
+        least_bytes = (num_blocks_of(max(lengths)) + 2) * block_bytes
         config = replace(model.config, kv_cache_bytes=max(model.config.kv_cache_bytes, least_bytes))
         task = partial(time_rebuilds, config, model.source.title, lengths)
         reading = self._noted(f"{model.source.title}: rebuilding a cache was not measured", model, task)
         if reading is None:
             return
-        if reading.info.max_context_tokens < self._session_tokens:
+        if reading.info.max_context_tokens < max(lengths):
             self.notes.append(
                 f"{model.source.name} has a context of {reading.info.max_context_tokens} tokens: a session of that "
                 "length was rebuilt."

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from paceline.cli.evaluation.amount import DEFAULT, QUICK, THOROUGH, Amount, prompts_per_kind
+from paceline.cli.evaluation.section import Section
 
 
 @pytest.mark.parametrize(("num_kinds", "expected"), [(5, 2), (3, 2), (2, 4), (1, 10), (9, 2)])
@@ -21,7 +22,12 @@ def test_each_amount_is_more_than_the_one_before() -> None:
 
 def test_the_quick_one_still_has_an_interval_and_ends_in_time() -> None:
     assert QUICK.speed.num_repeats >= 3
-    assert sum(QUICK.minutes.values()) < 15
+    assert sum(QUICK.minutes.get(section, 0) for section in QUICK.sections) < 14
+
+
+def test_what_loads_every_format_is_no_part_of_the_quick_one() -> None:
+    assert set(Section) - set(QUICK.sections) == {Section.QUANTISATION}
+    assert set(DEFAULT.sections) == set(THOROUGH.sections) == set(Section)
 
 
 @pytest.mark.parametrize("amount", [QUICK, DEFAULT, THOROUGH], ids=lambda amount: amount.name)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from paceline.cli.evaluation.section import Section
 from paceline.cli.main import app
 from tests.end_to_end.cluster_process import processes_that_mention
 from tests.paceline.cli.command import Ended, run, start
@@ -120,7 +121,9 @@ async def test_the_tiny_pair_is_evaluated_and_reported(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_all_sections_of_the_tiny_pair_are_filled(tmp_path: Path) -> None:
-    ended = await _evaluate_tiny(tmp_path, write_prompts(tmp_path), "--language", "ja")
+    ended = await _evaluate_tiny(
+        tmp_path, write_prompts(tmp_path), "--sections", ",".join(Section), "--language", "ja"
+    )
     found = _check_findings(ended, tmp_path)
     empty = [name for name, value in found.items() if value in ([], {}, None)]
     assert empty == []

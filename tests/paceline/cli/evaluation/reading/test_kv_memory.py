@@ -30,7 +30,7 @@ def check_measured(reading: MemoryReading) -> None:
 
 def test_a_real_model_holds_what_its_architecture_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kv_memory_module, "time_rebuilds", child_tasks.find_no_memory)
-    reading = read_kv_memory(smollm2_plan(), ("u8",), 100, BUDGET_BYTES, ignore_progress)
+    reading = read_kv_memory(smollm2_plan(), ("u8",), 100, BUDGET_BYTES, (100,), ignore_progress)
     [memory] = reading.memory
     assert (memory.role, memory.model) == ("target", "smollm2-135m-instruct")
     assert (memory.precision, memory.predicted_bytes_per_token) == ("u8", 13_680)
@@ -45,7 +45,7 @@ def test_a_real_model_holds_what_its_architecture_says(monkeypatch: pytest.Monke
 @pytest.mark.timeout(900)
 def test_a_real_pair_holds_what_its_architectures_say_in_every_precision() -> None:
     reading = read_kv_memory(
-        smollm2_plan("int4"), ("auto", "f16", "bf16", "u8", "u4"), 100, BUDGET_BYTES, ignore_progress
+        smollm2_plan("int4"), ("auto", "f16", "bf16", "u8", "u4"), 100, BUDGET_BYTES, (100,), ignore_progress
     )
     assert [one.precision for one in reading.memory] == ["f32", "f16", "bf16", "u8", "u4"] * 2
     check_measured(reading)
@@ -53,7 +53,9 @@ def test_a_real_pair_holds_what_its_architectures_say_in_every_precision() -> No
 
 def test_each_model_is_measured_and_its_sessions_are_rebuilt(random_models: dict[str, Path]) -> None:
     steps = Steps()
-    reading = read_kv_memory(random_plan(random_models, ("good",)), ("auto",), 48, BUDGET_BYTES, steps)
+    reading = read_kv_memory(
+        random_plan(random_models, ("good",)), ("auto",), 48, BUDGET_BYTES, (12, 48), steps
+    )
     steps.check()
     assert [(one.role, one.model, one.precision) for one in reading.memory] == [
         ("target", "target", "f32"),
@@ -75,7 +77,7 @@ def test_what_cannot_be_measured_is_predicted(
 ) -> None:
     monkeypatch.setattr(kv_memory_module, "probe_kv", child_tasks.find_no_memory)
     plan = random_plan(random_models, ())
-    reading = read_kv_memory(plan, ("auto", "f32"), 1000, BUDGET_BYTES, ignore_progress)
+    reading = read_kv_memory(plan, ("auto", "f32"), 1000, BUDGET_BYTES, (250, 1000), ignore_progress)
     assert [(one.role, one.model, one.precision) for one in reading.memory] == [("target", "target", "f32")]
     [memory] = reading.memory
     assert (memory.measured_bytes_per_token, memory.num_measured_tokens) == (None, 0)
@@ -87,7 +89,7 @@ def test_what_cannot_be_measured_is_predicted(
 
 def test_an_unknown_precision_is_refused(random_models: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match="f8"):
-        read_kv_memory(random_plan(random_models, ()), ("f8",), 100, BUDGET_BYTES, ignore_progress)
+        read_kv_memory(random_plan(random_models, ()), ("f8",), 100, BUDGET_BYTES, (100,), ignore_progress)
 
 
 def test_memory_beyond_that_of_the_tokens_is_told_of_the_worst_cache_alone() -> None:
