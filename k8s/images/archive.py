@@ -47,6 +47,10 @@ def read_config(path: Path) -> ImageConfig:
     )
 
 
+class OutsideFolderError(tarfile.TarError):
+    """A file of an image would lie outside of the folder that it is unpacked into."""
+
+
 def unpack(path: Path, folder: Path) -> None:
     """Lay the files of the image in an archive into a folder, layer over layer; with owners where we are root."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,9 +71,9 @@ def _apply(layer: tarfile.TarFile, folder: Path) -> None:
         elif place.name.startswith(_WHITEOUT):
             _remove(place.with_name(place.name.removeprefix(_WHITEOUT)))
     # tarfile's own filters would change modes and refuse links to absolute paths, which are of the image's own root.
-    layer.extractall(  # noqa: S202, what would leave the folder is refused
-        folder, _replacing(members, folder), numeric_owner=True, filter="fully_trusted"
-    )
+    # Pythons before 3.11.4 have none.
+    layer.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)
+    layer.extractall(folder, _replacing(members, folder), numeric_owner=True)  # noqa: S202, none leaves the folder
 
 
 def _replacing(members: list[tarfile.TarInfo], folder: Path) -> Iterator[tarfile.TarInfo]:
@@ -88,7 +92,7 @@ def _place(folder: Path, member: tarfile.TarInfo) -> Path:
     place = folder / member.name
     parent = place.parent.resolve()
     if not parent.is_relative_to(folder.resolve()):
-        raise tarfile.OutsideDestinationError(member, str(parent))
+        raise OutsideFolderError(f"{member.name!r} would be extracted to {parent}, outside of the folder")
     return place
 
 
