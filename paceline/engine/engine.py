@@ -26,7 +26,14 @@ from paceline.engine.errors import (
 )
 from paceline.engine.eviction import eviction_order, is_between_rounds
 from paceline.engine.gathering import Away, patience_seconds
-from paceline.engine.model_runner import DeviceLogits, LoadedRunner, ModelRunner, PassLogits, close_runner
+from paceline.engine.model_runner import (
+    BreakableRunner,
+    DeviceLogits,
+    LoadedRunner,
+    ModelRunner,
+    PassLogits,
+    close_runner,
+)
 from paceline.engine.pass_clock import PassClock
 from paceline.engine.precision import QUANTISED_KV
 from paceline.engine.progress import CacheUsage, EngineProgress
@@ -84,6 +91,7 @@ class _Inbox:
     errands: list[Callable[[], None]] = field(default_factory=list)  # forks and closings, in order
     is_stopping: bool = False
     was_woken: bool = False
+    broken_by: PacelineError | None = None
 
 
 class Engine:
@@ -119,6 +127,8 @@ class Engine:
         self._ended_by: PacelineError | None = None
         self._thread = Thread(target=self._run, name="engine-scheduler", daemon=True)
         self._thread.start()
+        if isinstance(runner, BreakableRunner):
+            runner.on_break(self._break)
 
     @classmethod
     def load(cls, config: EngineConfig, watch: WatchPass | None = None) -> Self:
@@ -212,6 +222,12 @@ class Engine:
             self._inbox.was_woken = True
             self._inbox.changed.notify()
 
+    def _break(self, error: PacelineError) -> None:
+        """End the engine though nobody asks anything of it."""
+        with self._inbox.changed:
+            self._inbox.broken_by = error
+            self._wake()
+
     def _run(self) -> None:
         ending: PacelineError = _stopped()
         try:
@@ -254,6 +270,8 @@ class Engine:
         """Take in what has come; False means stop."""
         inbox = self._inbox
         with inbox.changed:
+            if inbox.broken_by is not None and not inbox.is_stopping:
+                raise inbox.broken_by
             inbox.was_woken = False
             arrived, inbox.handles = inbox.handles, []
             errands, inbox.errands = inbox.errands, []

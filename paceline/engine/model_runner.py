@@ -1,6 +1,6 @@
 """What the engine needs of whatever computes a model: OpenVINO, or PyTorch on an accelerator."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,6 +8,7 @@ from paceline.engine.batch import Batch
 from paceline.engine.errors import BlocksExhaustedError
 from paceline.engine.precision import Precision
 from paceline.engine.work import Logits, RowChoice
+from paceline.errors import PacelineError
 
 # The self-test needs three sequences of 112 tokens beside the padding block.
 MIN_BLOCKS = 13
@@ -60,6 +61,15 @@ class ClosableRunner(Protocol):
 
     def close(self) -> bool:
         """End what it holds; False where something of it computes on, and the process should end."""
+        ...
+
+
+@runtime_checkable
+class BreakableRunner(Protocol):
+    """A runner that may break while nobody asks anything of it."""
+
+    def on_break(self, tell: Callable[[PacelineError], None]) -> None:
+        """Have somebody told when it breaks, on any thread, or at once where it has; also when it is closed."""
         ...
 
 

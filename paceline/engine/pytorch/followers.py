@@ -74,6 +74,11 @@ class Followers:
             )
         return part.result()
 
+    def on_end(self, tell: Callable[[PacelineError], None]) -> None:
+        """Have somebody told of each that ends, for whatever reason, on a thread of ours."""
+        for one in self._processes:
+            one.ending.add_done_callback(lambda ending: tell(ending.result().error))
+
     def close(self) -> bool:
         """End them; False where our own part of a pass still runs, and may for ever."""
         if self._could_leave is None:

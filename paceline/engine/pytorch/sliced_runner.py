@@ -1,5 +1,6 @@
 """A model in slices, one a process: the engine's own has the first one, and the scheduler."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -13,6 +14,7 @@ from paceline.engine.pytorch.orders import copy_block_order, forward_order
 from paceline.engine.pytorch.rank import require_devices
 from paceline.engine.pytorch.runner import TorchRunner
 from paceline.engine.pytorch.share import LoadShare, Share
+from paceline.errors import PacelineError
 
 
 class SlicedRunner:
@@ -45,6 +47,10 @@ class SlicedRunner:
         """Copy the KV of one block over another's, in all layers."""
         self._followers.send(copy_block_order(source, destination))
         self._ours.copy_block(source, destination)
+
+    def on_break(self, tell: Callable[[PacelineError], None]) -> None:
+        """See `paceline.engine.model_runner.BreakableRunner`."""
+        self._followers.on_end(tell)
 
     def close(self) -> bool:
         """See `paceline.engine.model_runner.ClosableRunner`."""

@@ -167,6 +167,20 @@ class TestComputing:
         assert not is_there(follower)
 
 
+def test_a_follower_that_is_killed_while_nobody_asks_anything_ends_the_engine(tiny: Path) -> None:
+    with Engine.load(config_of(tiny)) as engine:
+        assert engine.failure is None
+        (follower,) = pids_of(engine)
+        os.kill(follower, signal.SIGKILL)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while engine.failure is None and time.monotonic() < end:
+            time.sleep(0.01)
+        assert isinstance(engine.failure, EngineFailedError)
+        assert f"(process {follower}), was ended by SIGKILL" in str(engine.failure)
+        handle = engine.submit(Work(engine.open_sequence(), 0, np.array(IDS), 1))
+        assert handle.future.exception(PATIENCE_SECONDS) is engine.failure
+
+
 def test_followers_do_not_outlive_a_leader_that_is_killed(tiny: Path) -> None:
     command = [sys.executable, "-m", "tests.paceline.engine.pytorch.leader_process", str(tiny)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as leader:
