@@ -32,8 +32,8 @@ K8S := $(VENV)/.k8s
 ##@ Use
 
 .PHONY: demo
-demo: $(SERVE) ## Real models, three services and Redis on this machine: with and without speculation, same text
-	@$(BIN)/paceline demo $(ARGS)
+demo: $(SERVE) ## Real models, three services and Redis on this machine: with and without speculation (PAIR=tiny)
+	@$(BIN)/paceline demo $(if $(PAIR),--pair $(PAIR)) $(ARGS)
 
 .PHONY: bench
 bench: $(BENCH) ## The reference pair beside OpenVINO GenAI and transformers (ARGS="--preset quick|shows|full")

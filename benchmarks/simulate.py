@@ -89,7 +89,7 @@ def simulate(
         ),
     ] = None,
     cores: Annotated[str | None, typer.Option(help="As draft=0,target=1; unset pins nothing.")] = None,
-    cross_check: Annotated[bool, typer.Option(help="Compare with a real cluster of the tiny pair.")] = False,
+    cross_check: Annotated[bool, typer.Option(help="Compare with a real cluster of the pair twin.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
     output: Annotated[Path | None, typer.Option(help="Write the JSON here too.", dir_okay=False)] = None,
 ) -> None:

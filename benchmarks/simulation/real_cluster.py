@@ -1,4 +1,4 @@
-"""The real system, as what is simulated is compared with it: the tiny pair on this machine."""
+"""The real system, as what is simulated is compared with it: the pair `twin` on this machine."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS
 from paceline.local.cluster import LocalCluster, ProcessStatus
 from paceline.local.redis_server import RedisServer
 
-PAIR = "tiny"
+PAIR = "twin"
 KV_CACHE_MIB = 512
 
 

@@ -79,7 +79,8 @@ def evaluate(
     num_draft_tokens: Annotated[
         str | None,
         typer.Option(
-            help="Draft tokens a round that are compared, with commas; 2,3,5,8 if not given, more if --thorough."
+            help="Draft tokens a round that are compared, with commas; 2,3,5,8 if not given, "
+            "fewer if --quick, more if --thorough."
         ),
     ] = None,
     temperature: Annotated[

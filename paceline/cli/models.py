@@ -15,7 +15,7 @@ from paceline.cli.model_setup import DRAFT_WEIGHTS, TARGET_WEIGHTS, find_or_prep
 from paceline.errors import PacelineError
 from paceline.models import progress as download_progress
 from paceline.models.cache import CACHE_DIR_VARIABLE, default_cache_dir, is_pulled, model_path
-from paceline.models.catalog import MODELS, PAIRS, Model, find_models
+from paceline.models.catalog import MODELS, PAIRS, SHIPPED_DRAFTS, Model, ShippedDraft, find_models
 from paceline.models.errors import UnknownModelError
 from paceline.models.hub_source import DEFAULT_HUB
 from paceline.models.pull import Source, pull, verify
@@ -73,6 +73,8 @@ def pull_models(
     directory = cache_dir or default_cache_dir()
     with _failures_explained(as_json=as_json):
         models = _without_repeats(model for name in names for model in find_models(name))
+        for draft in (SHIPPED_DRAFTS[name] for name in names if name in SHIPPED_DRAFTS and not as_json):
+            typer.echo(f"{draft.name} is part of the package: {draft.directory}")
         for model in models:
             with _progress_bar(model) as progress:
                 path = pull(model, directory, progress, source=source, hub=hub, notice=_notice)
@@ -180,6 +182,7 @@ def _describe_catalog(directory: Path) -> dict[str, object]:
     return {
         "cache_dir": str(directory),
         "models": [_describe(model, directory) for model in MODELS.values()],
+        "shipped_drafts": [_describe_shipped(draft) for draft in SHIPPED_DRAFTS.values()],
         "pairs": [
             {"name": pair.name, "target": pair.target.name, "draft": pair.draft.name}
             for pair in PAIRS.values()
@@ -202,8 +205,19 @@ def _describe(model: Model, directory: Path) -> dict[str, object]:
     }
 
 
+def _describe_shipped(draft: ShippedDraft) -> dict[str, object]:
+    return {
+        "name": draft.name,
+        "target": draft.target,
+        "licence": draft.licence,
+        "num_parameters": draft.num_parameters,
+        "num_bytes": draft.num_bytes,
+        "path": str(draft.directory),
+    }
+
+
 def _model_table(directory: Path) -> Table:
-    name = Column("model", no_wrap=True, min_width=max(map(len, MODELS)))
+    name = Column("model", no_wrap=True, min_width=max(map(len, [*MODELS, *SHIPPED_DRAFTS])))
     table = Table(name, "parameters", "weights", "size", "licence", "pulled", box=None, pad_edge=False)
     for model in MODELS.values():
         table.add_row(
@@ -213,6 +227,11 @@ def _model_table(directory: Path) -> Table:
             f"{model.num_bytes / 1e6:,.0f} MB",
             model.licence,
             "yes" if is_pulled(model, directory) else "no",
+        )
+    for draft in SHIPPED_DRAFTS.values():
+        size = f"{draft.num_bytes / 1e6:,.0f} MB"
+        table.add_row(
+            draft.name, f"{draft.num_parameters / 1e6:,.0f} M", draft.weights, size, draft.licence, "shipped"
         )
     return table
 

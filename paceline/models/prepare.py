@@ -23,7 +23,14 @@ from paceline.models.errors import UnknownModelError
 from paceline.models.gguf_file import GgufTensor
 from paceline.models.gguf_weights import EMBEDDING, HEAD, WEIGHT_SUFFIX, GgufWeights
 from paceline.models.optimum_export import export
-from paceline.models.prepared import is_prepared, name_of, prepared_path, require_format, sha256_of
+from paceline.models.prepared import (
+    is_prepared,
+    name_of,
+    prepared_path,
+    ready_directory,
+    require_format,
+    sha256_of,
+)
 from paceline.models.pull import pull
 from paceline.models.safetensors_file import write_safetensors
 from paceline.models.stored_weights import stored_weight
@@ -57,8 +64,8 @@ def prepare(
     """
     require_format(weights)
     cache_dir = cache_dir or default_cache_dir()
-    if is_prepared(Path(source)):
-        return Path(source)
+    if (ready := ready_directory(source)) is not None:
+        return ready
     gguf_path = _gguf_path(str(source), cache_dir, progress)
     if gguf_path is None:
         if "/" not in str(source) and not Path(source).is_dir():  # no hub id either

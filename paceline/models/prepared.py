@@ -7,7 +7,7 @@ from paceline.engine.errors import UnsupportedModelError
 from paceline.engine.graph.manifest import FORMAT_VERSION, MANIFEST_FILE
 from paceline.errors import PacelineError
 from paceline.models.cache import default_cache_dir, is_pulled, model_path
-from paceline.models.catalog import MODELS, find_model
+from paceline.models.catalog import MODELS, SHIPPED_DRAFTS, find_model
 
 WEIGHT_FORMATS = ("f32", "f16", "int8", "int4")
 NUM_DIGEST_CHARACTERS = 12
@@ -34,13 +34,20 @@ def find_prepared(source: str | Path, weights: str, cache_dir: Path | None = Non
     """
     require_format(weights)
     cache_dir = cache_dir or default_cache_dir()
-    if is_prepared(Path(source)):
-        return Path(source)
+    if (ready := ready_directory(source)) is not None:
+        return ready
     path = _pulled_path(str(source), cache_dir)
     directory = path and prepared_path(path, str(source), weights, cache_dir)
     if directory is None or not is_prepared(directory):
         raise NotPreparedError(str(source), weights)
     return directory
+
+
+def ready_directory(source: str | Path) -> Path | None:
+    """Return the directory of a source that is prepared as it is: a shipped draft, or any prepared directory."""
+    shipped = SHIPPED_DRAFTS.get(str(source))
+    path = Path(source) if shipped is None else shipped.directory
+    return path if is_prepared(path) else None
 
 
 def is_prepared(directory: Path) -> bool:

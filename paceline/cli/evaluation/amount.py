@@ -76,17 +76,17 @@ def prompts_per_kind(amount: int, num_kinds: int) -> int:
 
 QUICK = Amount(
     "quick",
-    num_draft_tokens=(2, 3, 5),
-    acceptance=ReadingAmount(prompts_per_kind=2, max_tokens=32),
+    num_draft_tokens=(2, 4),
+    acceptance=ReadingAmount(prompts_per_kind=1, max_tokens=32),
     formats=ReadingAmount(prompts_per_kind=1, max_tokens=16),
     speed=TrialAmount(prompts_per_kind=1, max_tokens=24, num_repeats=3),
     load=TrialAmount(prompts_per_kind=1, max_tokens=16, num_repeats=2, sessions=(1, 4)),
     minutes={
-        Section.ACCEPTANCE: 2,
-        Section.SPEED: 5.5,
-        Section.LOAD: 1.2,
-        Section.MEMORY: 1,
-        Section.QUANTISATION: 4,
+        Section.ACCEPTANCE: 1.3,
+        Section.SPEED: 6,
+        Section.LOAD: 1.7,
+        Section.MEMORY: 2.1,
+        Section.QUANTISATION: 12,
     },
     # A model is loaded for each format, which alone takes longer than the rest.
     sections=tuple(section for section in Section if section is not Section.QUANTISATION),
@@ -103,8 +103,8 @@ DEFAULT = Amount(
         Section.ACCEPTANCE: 4,
         Section.SPEED: 20,
         Section.LOAD: 6,
-        Section.MEMORY: 1,
-        Section.QUANTISATION: 9,
+        Section.MEMORY: 3.5,
+        Section.QUANTISATION: 14,
     },
 )
 THOROUGH = Amount(

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from paceline.cli import models as command
 from paceline.models.cache import model_path
-from paceline.models.catalog import PAIRS, SMOLLM2_135M
+from paceline.models.catalog import PAIRS, SMOLLM2_135M, SMOLLM2_135M_DRAFT
 from paceline.models.errors import WrongBytesError
 
 WRONG_BYTES = WrongBytesError(Path("model.gguf"), expected_sha256="a" * 64, actual_sha256="b" * 64)
@@ -53,6 +53,14 @@ def test_a_pair_pulls_its_models_once_each(pulled: list[str], tmp_path: Path):
     assert [one["name"] for one in json.loads(result.stdout)["models"]] == pulled
 
 
+def test_a_shipped_draft_is_named_and_not_pulled(pulled: list[str]):
+    result = run("pull", SMOLLM2_135M_DRAFT.name)
+    assert (result.exit_code, pulled) == (0, [])
+    assert (
+        f"{SMOLLM2_135M_DRAFT.name} is part of the package: {SMOLLM2_135M_DRAFT.directory}" in result.stdout
+    )
+
+
 def test_an_unknown_name_pulls_nothing_and_exits_2(pulled: list[str]):
     result = run("pull", "tiny", "tinny")
     assert result.exit_code == 2
@@ -82,7 +90,7 @@ def test_a_pair_is_prepared_in_the_formats_that_it_is_served_in(monkeypatch: pyt
     result = run("prepare", "tiny", "reference", "tiny", "--json")
     assert [one["path"] for one in json.loads(result.stdout)["models"]] == [
         "/smollm2-135m-instruct-int8",
-        "/smollm2-135m-instruct-int4",
+        "/smollm2-135m-draft-int4",
         "/qwen2.5-coder-1.5b-instruct-int8",
         "/qwen2.5-coder-0.5b-instruct-int4",
     ]

@@ -34,7 +34,7 @@ from paceline.engine.graph.manifest import Manifest
 from paceline.errors import PacelineError
 from paceline.local.stop_signals import StoppedError
 from paceline.models.prepare import prepare
-from paceline.models.prepared import NotPreparedError, find_prepared, is_prepared, require_format
+from paceline.models.prepared import NotPreparedError, find_prepared, ready_directory, require_format
 from paceline.models.tokenizer import Tokenizer
 from paceline.sampling.parameters import SamplingParameters
 
@@ -190,9 +190,10 @@ class _FormatReader:
         return found
 
     def _weights_of(self, model: ModelSource) -> list[str]:
-        if not is_prepared(Path(model.source)):
+        ready = ready_directory(model.source)
+        if ready is None:
             return self._weights
-        only = Manifest.read(Path(model.source)).weights
+        only = Manifest.read(ready).weights
         if others := [weights for weights in self._weights if weights != only]:
             self._notes.append(
                 f"{model.name} is a prepared directory, which has {only} weights; {', '.join(others)} would have to be "

@@ -18,7 +18,7 @@ from tests.paceline.cli.evaluation.bad_pair import write_bad_pair
 
 def test_a_pair_is_one_draft() -> None:
     found = choose_models("tiny", None, [])
-    assert (found.target, found.drafts) == ("smollm2-135m-instruct", ("smollm2-135m-instruct",))
+    assert (found.target, found.drafts) == ("smollm2-135m-instruct", ("smollm2-135m-draft",))
 
 
 def test_named_models_come_before_the_pair() -> None:
