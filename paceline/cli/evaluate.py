@@ -123,7 +123,8 @@ def evaluate(
     an evaluation that was interrupted goes on with --resume.
     """
     amount = _amount(is_quick=is_quick, is_thorough=is_thorough)
-    wanted, given = amount.sections if sections is None else parse_sections(sections), read_prompts(prompts)
+    wanted = amount.sections if sections is None else parse_sections(sections)
+    given = read_prompts(prompts)
     require_prompts(given)
     numbers = (
         amount.num_draft_tokens if num_draft_tokens is None else parse_num_draft_tokens(num_draft_tokens)

@@ -76,7 +76,7 @@ def prompts_per_kind(amount: int, num_kinds: int) -> int:
 
 QUICK = Amount(
     "quick",
-    num_draft_tokens=(2, 4),
+    num_draft_tokens=(2, 5),
     acceptance=ReadingAmount(prompts_per_kind=1, max_tokens=32),
     formats=ReadingAmount(prompts_per_kind=1, max_tokens=16),
     speed=TrialAmount(prompts_per_kind=1, max_tokens=24, num_repeats=3),
