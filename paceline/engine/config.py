@@ -45,7 +45,7 @@ class EngineConfig:
         batch_invariant: "require" refuses to load a model whose logits depend on the batch, "prefer" reports it,
             "off" promises nothing and lays prompts out in the faster, chunked way.
         self_test: "remembered" tests everything unless an earlier start has, under the same circumstances and with the
-            same bits; "always" does not ask what was found before.
+            same bits; "always" does not ask what was found before, nor does "require" where it was not invariance.
         max_context_tokens: Longest sequence; the model's own limit, or the cache's if that is smaller, where None.
         admission: How works wait for room in the KV cache.
         cache_update: What a work may use of the KV that is there, see `CacheUpdate`. With "rebuild" a sequence gives

@@ -1,12 +1,15 @@
 """What a self-test found is found again under the same circumstances only, and never trusted with other bits."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from paceline.engine.batch import Batch
 from paceline.engine.engine import Engine, EngineConfig
+from paceline.engine.errors import SelfTestError
 from paceline.engine.graph.manifest import WEIGHTS_FILE
 from paceline.engine.self_test import SelfTestReport, run_self_test
 from paceline.engine.self_test_record import FOLDER, SelfTestRecord
@@ -91,3 +94,21 @@ def test_an_engine_that_starts_again_reports_the_same(prepared: Path, self_test:
             reports.append(replace(engine.info.self_test, longest_pass_ns=0))
     assert reports[0] == reports[1]
     assert reports[0].batch_invariant
+
+
+def test_a_failure_is_remembered_but_nothing_is_refused_from_memory(prepared: Path) -> None:
+    def load(batch_invariant: Literal["require", "prefer"]) -> tuple[str, ...]:
+        config = EngineConfig(
+            prepared, 1 << 20, num_threads=1, kv_precision="u8", batch_invariant=batch_invariant
+        )
+        with Engine.load(config) as engine:
+            return engine.info.self_test.failed_checks
+
+    assert load("prefer") == ("one row a pass",)
+    [path] = (prepared / FOLDER).iterdir()
+    told = {**json.loads(path.read_text()), "failed_checks": ["as remembered"]}
+    path.write_text(json.dumps(told))
+    assert load("prefer") == ("as remembered",)
+    with pytest.raises(SelfTestError) as caught:
+        load("require")
+    assert caught.value.facts == {"check": "one row a pass"}
