@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from paceline.serving.config import ACTIVATION_GROUP_DESCRIPTION, ModelServiceConfig, WeightsFormat
+from paceline.serving.session_point import DEFAULT_AHEAD_GUESSES
 
 
 class DraftConfig(ModelServiceConfig):
@@ -27,7 +28,7 @@ class DraftConfig(ModelServiceConfig):
             "proposals that are waited for; each is a row more in a pass.",
             ge=0,
         ),
-    ] = 3
+    ] = DEFAULT_AHEAD_GUESSES
     head: Annotated[
         Literal["fast", "exact"],
         Field(description="Logits in int4, where weights are int4, or in int8."),

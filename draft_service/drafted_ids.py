@@ -1,6 +1,7 @@
 """The ids that a session's cache holds or is about to hold, with a work running."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class DraftedIds:
     def __init__(self, known_ids: Sequence[int] = ()) -> None:
         self._base = list(known_ids)  # ids up to the last that was given to the latest work
         self._latest: WorkHandle | None = None
+        self._num_held = len(self._base)  # of these, what the sequence holds while there is no work
 
     @property
     def known(self) -> list[int]:
@@ -55,11 +57,24 @@ class DraftedIds:
         """Take note that a work has failed; `sequence_ids` are then what the sequence holds."""
         if handle is self._latest:
             self._base, self._latest = list(sequence_ids), None
+            self._num_held = len(self._base)
+
+    def fall_back_to_given(self, handle: WorkHandle, sequence_ids: Sequence[int]) -> None:
+        """Take note that a work has failed whose given ids are still the text; the sequence may hold only some of them.
+
+        A sequence that was forked holds what its source held, which may go on in another way.
+        """
+        if handle is self._latest:
+            pairs = zip(self._base, sequence_ids, strict=False)
+            self._latest, self._num_held = (
+                None,
+                sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)),
+            )
 
     @property
     def _num_certain(self) -> int:
         if self._latest is None:
-            return len(self._base)
+            return self._num_held
         future = self._latest.future
         if not future.done() or future.exception() is not None:
             return self._latest.work.position

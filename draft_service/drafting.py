@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from draft_service.outlook import Outlooks, OutlookSelector
 from paceline.engine.work import Logits, TokenIds
+from paceline.sampling.outlook import NoteOutlook, OutlookSelector
 from paceline.sampling.parameters import SamplingParameters, Verification
 from paceline.sampling.processing import MaskRows
 from paceline.sampling.rejection import DraftSelector
@@ -54,10 +54,10 @@ def can_guess(sampling: SamplingParameters) -> bool:
 
 
 def drafting_selector(
-    sampling: SamplingParameters, mask: MaskRows | None, recorded: Distributions, outlooks: Outlooks | None
+    sampling: SamplingParameters, mask: MaskRows | None, recorded: Distributions, note: NoteOutlook | None
 ) -> RowSelector:
-    """Return what chooses the ids of one work of the draft; `outlooks` are written down where they are given."""
+    """Return what chooses the ids of one work of the draft; outlooks are noted where `note` is given."""
     silent = replace(sampling, num_logprobs=None)  # nobody asks what the draft thinks
     if has_distributions(sampling):
         return RecordingSelector(silent, mask, recorded)
-    return selector_for(silent, mask) if outlooks is None else OutlookSelector(silent, mask, outlooks)
+    return selector_for(silent, mask) if note is None else OutlookSelector(silent, mask, note)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import structlog
 
 from draft_service.drafted_ids import DraftedIds, Extension
-from draft_service.outlook import Outlooks
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Selector, Work, WorkHandle
 from paceline.errors import PacelineError
+from paceline.sampling.outlook import Outlook
 from paceline.serving.model_engine import ModelEngine
 
 _log = structlog.get_logger()
@@ -31,11 +31,15 @@ class Line:
     ) -> None:
         self.sequence = sequence
         self.ids = ids
-        self.outlooks: Outlooks = {}
+        self.outlooks: dict[int, Outlook] = {}
         self.limit = 0
         self.num_given = num_given
         self._engine = engine
         self._ahead: asyncio.Task[None] | None = None
+
+    def forget_outlooks(self) -> None:
+        """Forget what was noted; works that still run note what they choose where nobody looks."""
+        self.outlooks = {}
 
     @property
     def num_drafted(self) -> int:
@@ -87,7 +91,7 @@ class Line:
             try:
                 await asyncio.wrap_future(handle.future)
             except PacelineError as error:
-                self.ids.fall_back(handle, self.sequence.token_ids)
+                self.ids.fall_back_to_given(handle, self.sequence.token_ids)
                 _log.debug("drafting_ahead_failed", reason=error.reason)
                 return
             is_cut_short = handle.is_finishing or len(handle.chosen_ids) < num_ids

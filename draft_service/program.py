@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 from draft_service.config import DraftConfig
-from draft_service.guessing import GuessBudget
+from draft_service.guess_budget import GuessBudget
 from draft_service.servicer import DraftServicer
 from draft_service.session import DraftSession
 from paceline.serving.model_host import hosting, serve_while_it_computes

@@ -1,6 +1,9 @@
 """A session of the draft service: it goes on drafting by itself while the target verifies."""
 
+import asyncio
 import time
+from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -14,14 +17,15 @@ from draft_service.drafting import (
     forget_before,
     has_distributions,
 )
-from draft_service.guessing import Guess, GuessBudget, best_guesses
+from draft_service.guess_budget import GuessBudget
 from draft_service.line import Line
-from draft_service.outlook import Outlook
 from draft_service.proposing import AheadOutcome, Proposal, drafted_ahead
 from draft_service.requests import ProposalRequest
 from paceline.engine.sequence import Sequence
 from paceline.engine.work import Selector, WorkTiming
 from paceline.errors import PacelineError
+from paceline.sampling.guesses import Guess, Outcome, best_guesses
+from paceline.sampling.outlook import Outlook
 from paceline.sampling.processing import MaskRows
 from paceline.sampling.structure import StructureCompiler
 from paceline.serving.model_engine import ModelEngine
@@ -53,9 +57,9 @@ class DraftSession(Session):
     """A session that drafts ahead.
 
     After each proposal `draft_ahead` draws on in the background, the first token being a guess of the target's bonus
-    token, and beside it on lines of text in which the target refuses one of the draft ids for the next best one. The
-    next request finds its answer there (a hit), or overrides it (a miss). A hit with enough ids does not wait for the
-    pass that is running then; a miss is queued right behind that pass.
+    token, and beside it on lines of text in which the target refuses one of the draft ids for the next best one, or has
+    the next best one follow the last of them. The next request finds its answer there (a hit), or overrides it (a
+    miss). A hit with enough ids does not wait for the pass that is running then; a miss is queued right behind it.
     """
 
     def __init__(
@@ -70,13 +74,14 @@ class DraftSession(Session):
         super().__init__(session_id, engine, epoch, structures, fork_of)
         self._budget = guess_budget or GuessBudget(0)
         self._main = Line(engine, self.sequence, DraftedIds())
-        self._guessed: list[Line] = []
+        self._guessed: dict[Outcome, Line] = {}
         self._drafting_guesses: set[Line] = set()  # those that count in the budget
         self._distributions: Distributions = {}
         self._rows_mask: MaskRows | None = None
         self._max_guesses = 0
         self._request: ProposalRequest | None = None  # the last that was answered
         self._num_proposed = 0  # draft ids of the answer
+        self._awaited_position: int | None = None  # when its outlook is noted, guesses are made anew
 
     async def propose(self, request: ProposalRequest, received_ns: int) -> TimedProposal:
         """Bring the cache to the point, and return draft ids for the positions after it.
@@ -124,12 +129,12 @@ class DraftSession(Session):
         """Find the line that the round has come out on, make it the main one, and drop the others."""
         main, end = self._main, self._request.end + self._num_proposed if self._request is not None else 0
         num_ahead = max(0, len(main.ids.known) - end)
-        num_guessed = sum(line.num_drafted for line in self._guessed)
+        num_guessed = sum(line.num_drafted for line in self._guessed.values())
         ids = drafted_ahead(main.ids.known, point.position, point.committed_ids)
         if ids is not None:
             self._drop_guesses()
             return _Ahead(AheadOutcome.CONTINUED, ids, num_guessed)
-        for line in self._guessed:
+        for line in self._guessed.values():
             ids = drafted_ahead(line.ids.known, point.position, point.committed_ids)
             if (
                 ids is not None and point.position < line.num_given
@@ -142,7 +147,6 @@ class DraftSession(Session):
 
     def _go_on_with(self, line: Line) -> None:
         self._drop_guesses(but=line)
-        self._uncount(line)
         self._main.close()
         self._main, self.sequence = line, line.sequence
 
@@ -162,11 +166,7 @@ class DraftSession(Session):
         main, num_ahead_tokens = self._main, min(request.num_draft_tokens, len(ahead_ids))
         if num_ahead_tokens < request.num_awaited_tokens:
             await main.end_ahead()
-            point = request.point
-            still_known = drafted_ahead(main.ids.known, point.position, point.committed_ids)
-            if still_known is None:  # a guess that failed leaves what its sequence was forked from
-                return await self._override(request, received_ns)
-            ahead_ids = still_known
+            ahead_ids = tuple(main.ids.known[request.end :])
         num_missing = request.num_awaited_tokens - len(ahead_ids)
         if num_missing <= 0:
             proposal = Proposal(ahead_ids[: request.num_draft_tokens], num_ahead_tokens)
@@ -181,6 +181,7 @@ class DraftSession(Session):
         ids = self._main.ids
         if ids.latest is not None:
             ids.latest.finish()
+        self._main.forget_outlooks()
         extension = ids.extension(request.point.position, request.point.committed_ids)
         # One id is drawn even where none is wanted if drafting ahead can go on from it.
         num_drawn = request.num_awaited_tokens or min(1, request.max_ahead_tokens)
@@ -204,26 +205,54 @@ class DraftSession(Session):
         return TimedProposal(Proposal(ids, 0), result.timing, waited_ns)
 
     def _selector(self, line: Line) -> Selector:
-        has_guesses = self._max_guesses and self._budget.num_free and can_guess(self.sampling)
-        outlooks = line.outlooks if has_guesses else None
-        return drafting_selector(self.sampling, self._rows_mask, self._distributions, outlooks)
+        # Guesses of its own give their places back when the next request comes. The guesses of that are made of what is
+        # chosen on them and beside them.
+        has_places = self._budget.num_free > 0 or bool(self._drafting_guesses)
+        has_guesses = self._max_guesses > 0 and has_places and can_guess(self.sampling)
+        note = partial(self._note, line.outlooks, asyncio.get_running_loop()) if has_guesses else None
+        return drafting_selector(self.sampling, self._rows_mask, self._distributions, note)
+
+    def _note(
+        self, outlooks: dict[int, Outlook], loop: asyncio.AbstractEventLoop, position: int, outlook: Outlook
+    ) -> None:
+        """Keep the outlook of an id that was chosen; the engine's thread calls it."""
+        outlooks[position] = outlook
+        if position == self._awaited_position and outlooks is self._main.outlooks:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._draft_guesses)
 
     def _draft_guesses(self) -> None:
-        """Draft on behind the likeliest outcomes in which one of the last proposal's ids is refused."""
-        request = self._request
-        if request is None or not self._max_guesses or not can_guess(self.sampling) or not self._has_room():
-            return
-        outlooks = self._outlooks(request.end)
-        guesses = best_guesses(outlooks, self._max_guesses)
-        for guess in guesses[: self._budget.take(len(guesses))]:
-            self._draft_guess(guess, request)
+        """Draft on behind the likeliest outcomes of the last proposal, beside the one that the main line goes on with.
 
-    def _outlooks(self, end: int) -> list[Outlook]:
-        """Return the outlooks of the last proposal's ids as far as they are known, and forget what is over."""
+        What may come in place of its ids is known at once, what may come behind them with the main line's next id.
+        """
+        request = self._request
+        if self.is_closed or request is None or not self._max_guesses or not can_guess(self.sampling):
+            return
+        end = request.end + self._num_proposed
+        self._awaited_position = end  # before looking: it may be noted meanwhile
+        outlooks = self._outlooks(request.end, end + 1)
+        if len(outlooks) > self._num_proposed:
+            self._awaited_position = None
+        if self._has_room():
+            self._go_on_behind(best_guesses(outlooks, self._max_guesses), request)
+
+    def _outlooks(self, start: int, end: int) -> list[Outlook]:
+        """Return the outlooks of the main line's ids as far as they are known, and forget those before."""
         outlooks = self._main.outlooks
-        forget_before(end, outlooks)
-        places = range(end, end + self._num_proposed)
-        return [outlooks[place] for place in takewhile(outlooks.__contains__, places)]
+        forget_before(start, outlooks)
+        return [outlooks[place] for place in takewhile(outlooks.__contains__, range(start, end))]
+
+    def _go_on_behind(self, guesses: list[Guess], request: ProposalRequest) -> None:
+        """Draft behind these outcomes and no others."""
+        outcomes = {guess.outcome for guess in guesses}
+        for outcome in [one for one in self._guessed if one not in outcomes]:
+            line = self._guessed.pop(outcome)
+            line.close()
+            self._uncount(line)
+        new = [guess for guess in guesses if guess.outcome not in self._guessed]
+        for guess in new[: self._budget.take(len(new))]:
+            self._draft_guess(guess, request)
 
     def _draft_guess(self, guess: Guess, request: ProposalRequest) -> None:
         position = request.end + guess.num_accepted
@@ -233,9 +262,10 @@ class DraftSession(Session):
             DraftedIds(self._main.ids.known[:position]),
             num_given=position + 1,
         )
-        line.limit = position + 1 + request.num_draft_tokens
+        # As many as the next request will ask for; that of a prompt asks for none itself.
+        line.limit = position + 1 + (request.num_draft_tokens or request.max_ahead_tokens)
         drafting = line.draft_ahead(Extension(position, np.array([guess.token_id], np.int64)), self._selector)
-        self._guessed.append(line)
+        self._guessed[guess.outcome] = line
         self._drafting_guesses.add(line)
         drafting.add_done_callback(lambda _: self._uncount(line))
 
@@ -246,10 +276,13 @@ class DraftSession(Session):
             self._budget.give_back(1)
 
     def _drop_guesses(self, but: Line | None = None) -> None:
-        for line in self._guessed:
+        """Free the guesses' caches, and their places in the budget at once: the next proposal has its own guesses."""
+        self._awaited_position = None
+        for line in self._guessed.values():
             if line is not but:
                 line.close()
-        self._guessed = []
+            self._uncount(line)
+        self._guessed = {}
 
     def _has_room(self) -> bool:
         progress = self._engine.progress()

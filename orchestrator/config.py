@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from orchestrator.redis_address import checked_redis_url
 from paceline.serving.config import Address, Addresses, ServiceConfig, TlsClients, split_parts
-from paceline.serving.session_point import MAX_AHEAD_GUESSES, MAX_ROUND_TOKENS
+from paceline.serving.session_point import DEFAULT_AHEAD_GUESSES, MAX_AHEAD_GUESSES, MAX_ROUND_TOKENS
 
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+")
 
@@ -165,7 +165,7 @@ class OrchestratorConfig(ServiceConfig):
             ge=0,
             le=MAX_AHEAD_GUESSES,
         ),
-    ] = 3
+    ] = DEFAULT_AHEAD_GUESSES
     slow_generation_seconds: Annotated[
         float, Field(description="Seconds after which a generation is traced, whatever the ratio.", gt=0)
     ] = 60.0

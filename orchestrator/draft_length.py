@@ -79,12 +79,11 @@ def fixed_draft_length(outlook: RoundOutlook) -> DraftLength:
     """Ask for the same number each round, and never for a token that could not be sent.
 
     The target adds one token of its own, so at most `num_remaining - 1` drafts are of use. Round 0 only brings
-    the caches to the prompt. Example: wanted 5, remaining 3 -> 2 drafts and nothing ahead of them.
+    the caches to the prompt, and tells the draft that guesses will be made of what it goes on with.
+    Example: wanted 5, remaining 3 -> 2 drafts and nothing ahead of them.
     """
     num_useful = outlook.num_remaining - 1
-    if outlook.round == 0:
-        return DraftLength(0, _ahead(outlook, num_useful))
-    num_draft_tokens = min(outlook.num_wanted, num_useful)
+    num_draft_tokens = min(outlook.num_wanted, num_useful) if outlook.round > 0 else 0
     num_awaited = (
         num_draft_tokens if outlook.num_awaited is None else min(outlook.num_awaited, num_draft_tokens)
     )

@@ -110,7 +110,7 @@ class SessionDraft:
         self._running, self._is_late = None, False
         if (refusal := self.bind()) is not None:
             return refusal
-        length = DraftLength(0, length.max_ahead_tokens)
+        length = length._replace(num_draft_tokens=0, num_awaited_tokens=0)
         self._begin(round_number, length, time.monotonic() + self._patience_seconds)
         return NoProposal("DRAFT_LATE")
 

@@ -13,6 +13,7 @@ from paceline.sampling.parameters import SamplingParameters
 MAX_SESSION_ID_BYTES = 64
 MAX_ROUND_TOKENS = 64
 MAX_AHEAD_GUESSES = 8
+DEFAULT_AHEAD_GUESSES = 3
 
 
 @dataclass(frozen=True)

@@ -150,8 +150,9 @@ class ProposalRequest(_message.Message):
     """
     max_ahead_guesses: _builtins.int
     """Guesses of another outcome of the round that the replica may draft behind at the same time: that the target
-    refuses a draft token and takes the draft's next best one in its place. Each costs rows beside those of drafting
-    ahead, and none are drafted where `max_ahead_tokens` is 0. A replica with much to do drafts fewer. At most 8.
+    refuses a draft token and takes the draft's next best one in its place, or has that follow the last of them. Each
+    costs rows beside those of drafting ahead, and none are drafted where `max_ahead_tokens` is 0. A replica with much
+    to do drafts fewer. At most 8.
     """
     @_builtins.property
     def point(self) -> _round_pb2.SessionPoint:

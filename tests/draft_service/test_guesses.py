@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from draft_service.guessing import GuessBudget
+from draft_service.guess_budget import GuessBudget
 from draft_service.program import draft_service
 from draft_service.session import DraftSession
 from paceline.engine.batch import Batch
@@ -33,6 +33,17 @@ class TwoBestRunner(HashRunner):
         logits = np.full((len(chosen), VOCABULARY_SIZE), -20, np.float32)
         logits[np.arange(len(chosen)), chosen] = 1
         logits[np.arange(len(chosen)), (chosen + 1) % VOCABULARY_SIZE] = 0
+        return logits
+
+
+class SometimesSureRunner(HashRunner):
+    """As `TwoBestRunner`, but of even ids it is sure: there the next best one has 0.05 of the chances."""
+
+    def forward(self, batch: Batch) -> Logits:
+        chosen = super().forward(batch).argmax(axis=1)
+        logits = np.full((len(chosen), VOCABULARY_SIZE), -20, np.float32)
+        logits[np.arange(len(chosen)), (chosen + 1) % VOCABULARY_SIZE] = np.where(chosen % 2, 0, -2)
+        logits[np.arange(len(chosen)), chosen] = 1
         return logits
 
 
@@ -80,7 +91,10 @@ class Proposer(ProposeStream):
         """Wait until nothing is drafted ahead any more."""
         session = self._rig.host.sessions.find(self.session_id)
         assert session is not None
-        await until(lambda: len(session._main.ids.known) >= session._main.limit)
+        # Drafting ahead may have been refused for want of room.
+        await until(
+            lambda: len((ids := session._main.ids).known) >= session._main.limit or ids.latest is None
+        )
         await until(lambda: not session._drafting_guesses)
         await asyncio.to_thread(settle, self._rig.engine)
 
@@ -101,6 +115,57 @@ async def test_the_next_best_id_in_place_of_a_refused_one_has_its_proposal_ready
         assert rig.engine.progress().num_steps == num_steps
 
 
+async def test_the_next_best_id_behind_the_last_one_has_its_proposal_ready() -> None:
+    async with service(two_best_engine()) as rig:
+        proposer = Proposer(rig, max_ahead_guesses=3)
+        drafts = list((await proposer.propose(PROMPT)).draft_ids)
+        await proposer.rest()
+        proposer.took(2)
+        ids = [*PROMPT, *drafts]
+        ids.append(next_best(continuation(ids, 1)[0]))
+        proposal = await proposer.propose(ids)
+        assert list(proposal.draft_ids) == continuation(ids, 2)
+        assert (proposal.num_ahead_tokens, proposal.ahead_outcome) == (2, GUESSED)
+
+
+async def test_the_next_best_id_behind_a_prompt_has_its_proposal_ready() -> None:
+    async with service(two_best_engine()) as rig:
+        proposer = Proposer(rig)
+        await proposer.propose(PROMPT, num_draft_tokens=0)
+        await proposer.rest()
+        ids = [*PROMPT, next_best(continuation(PROMPT, 1)[0])]
+        proposal = await proposer.propose(ids)
+        assert list(proposal.draft_ids) == continuation(ids, 2)
+        assert (proposal.num_ahead_tokens, proposal.ahead_outcome) == (2, GUESSED)
+
+
+async def test_what_was_thought_of_a_text_that_did_not_come_is_no_guess_of_the_one_that_did() -> None:
+    async with service(two_best_engine()) as rig:
+        proposer = Proposer(rig, max_ahead_guesses=3)
+        drafts = list((await proposer.propose(PROMPT)).draft_ids)
+        await proposer.rest()
+        ids = [*PROMPT, next_best(next_best(drafts[0]))]
+        ids += (await proposer.propose(ids)).draft_ids
+        await proposer.rest()
+        proposer.took(2)
+        # Three ids had been drafted ahead: the one at this place, too, behind another text.
+        proposal = await proposer.propose([*ids, next_best(continuation(ids, 1)[0])])
+        assert proposal.ahead_outcome == GUESSED
+
+
+async def test_a_likelier_guess_behind_the_last_id_takes_the_place_of_another() -> None:
+    prompts = ([*PROMPT, last] for last in range(VOCABULARY_SIZE))
+    prompt = next(ids for ids in prompts if [one % 2 for one in continuation(ids, 3)] == [0, 0, 1])
+    async with service(hash_engine(runner=SometimesSureRunner(64)), max_guesses=1) as rig:
+        proposer = Proposer(rig, max_ahead_guesses=1)
+        await proposer.propose(prompt)
+        await proposer.rest()
+        proposer.took(2)
+        ids = [*prompt, *continuation(prompt, 2), next_best(continuation(prompt, 3)[2])]
+        proposal = await proposer.propose(ids)
+        assert (proposal.num_ahead_tokens, proposal.ahead_outcome) == (2, GUESSED)
+
+
 async def test_an_outcome_that_nobody_guessed_is_drafted_anew() -> None:
     async with service(two_best_engine()) as rig:
         proposer = Proposer(rig)
@@ -111,6 +176,41 @@ async def test_an_outcome_that_nobody_guessed_is_drafted_anew() -> None:
         assert list(proposal.draft_ids) == continuation(ids, 2)
         assert (proposal.num_ahead_tokens, proposal.ahead_outcome) == (0, messages.AHEAD_OUTCOME_MISSED)
         assert proposal.num_dropped_tokens == 3 + 2 + 2
+
+
+async def test_a_line_that_was_a_guess_has_guesses_of_its_own() -> None:
+    async with service(two_best_engine(), max_guesses=2) as rig:
+        proposer, ids = Proposer(rig), PROMPT
+        drafts = list((await proposer.propose(ids)).draft_ids)
+        for _ in range(4):
+            await proposer.rest()
+            ids = [*ids, next_best(drafts[0])]
+            proposal = await proposer.propose(ids)
+            assert proposal.ahead_outcome == GUESSED
+            drafts = list(proposal.draft_ids)
+
+
+async def test_a_miss_that_comes_while_guesses_are_drafted_leaves_their_places_to_its_own() -> None:
+    gate, runner = Gate(), TwoBestRunner(64)
+    runner.before_pass = gate.hold
+    async with service(hash_engine(runner=runner), max_guesses=2) as rig:
+        proposer = Proposer(rig, num_draft_tokens=4)
+        answer = asyncio.create_task(proposer.propose(PROMPT))
+        for _ in range(4):
+            await asyncio.to_thread(gate.let_one_pass)
+        drafts = list((await answer).draft_ids)
+        session = rig.host.sessions.find(proposer.session_id)
+        assert session is not None
+        await until(lambda: len(session._drafting_guesses) == 2)
+        await asyncio.to_thread(gate.wait_for_pass)
+        ids = [*PROMPT, next_best(next_best(drafts[0]))]
+        answer = asyncio.create_task(proposer.propose(ids))
+        await until(lambda: any(not one.work.background for one in rig.engine._inbox.handles))
+        gate.open()
+        drafts = list((await answer).draft_ids)
+        await proposer.rest()
+        proposal = await proposer.propose([*ids, next_best(drafts[0])])
+        assert proposal.ahead_outcome == GUESSED
 
 
 @pytest.mark.parametrize("num_guesses", [0, 1, 3])
@@ -198,7 +298,7 @@ async def test_no_guess_takes_the_last_quarter_of_the_cache() -> None:
         session = rig.host.sessions.find("b")
         assert session is not None
         await proposer.rest()
-        assert session._guessed == []
+        assert session._guessed == {}
 
 
 async def test_the_draft_does_not_guess_what_it_cannot_know() -> None:
@@ -208,7 +308,7 @@ async def test_the_draft_does_not_guess_what_it_cannot_know() -> None:
         await proposer.propose(PROMPT, sampling=sampling_message(sampling))
         session = rig.host.sessions.find("a")
         assert session is not None
-        assert session._guessed == []
+        assert session._guessed == {}
 
 
 @pytest.mark.parametrize(

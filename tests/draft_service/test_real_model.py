@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from draft_service.guessing import GuessBudget
+from draft_service.guess_budget import GuessBudget
 from draft_service.requests import ProposalRequest
 from draft_service.session import DraftSession
 from paceline.engine.engine import Engine, EngineConfig

@@ -104,6 +104,13 @@ def test_on_shared_cores_drafting_ahead_is_taken_up_where_it_pays():
     assert pools.pair.ahead.is_on
 
 
+@pytest.mark.parametrize("mode", [SpeculationMode.FIXED, SpeculationMode.ADAPTIVE])
+def test_what_is_drafted_ahead_beside_the_prompt_is_to_be_made_guesses_of(mode):
+    partners = Partners(TargetPace(), 1, DraftPace(), 1, PairRecord())
+    planner = DraftPlanner(SpeculationPlan.of(mode, Drafter.MODEL, 5), 6, 3)
+    assert planner.next_round(0, 100, partners).length == (0, 6, 0, 3)
+
+
 def test_fixed_lengths_go_ahead_as_the_pair_does():
     partners = Partners(TargetPace(), 1, DraftPace(), 1, PairRecord(AheadRecord(is_on=False)))
     planner = DraftPlanner(SpeculationPlan.of(SpeculationMode.FIXED, Drafter.MODEL, 5), 6, 3)
@@ -172,7 +179,7 @@ def test_draft_tokens_that_promise_next_to_nothing_are_left_out():
 def test_a_fixed_plan_stays_what_it_is_and_no_draft_is_wanted_that_could_not_be_sent():
     partners = Partners(TargetPace(), 1, DraftPace(), 1, PairRecord())
     planner = DraftPlanner(SpeculationPlan.of(SpeculationMode.FIXED, Drafter.MODEL, 5), 6, 3)
-    assert planner.next_round(0, 100, partners).length == (0, 6, 0, 0)
+    assert planner.next_round(0, 100, partners).length == (0, 6, 0, 3)
     assert planner.next_round(1, 100, partners) == ((5, 6, 5, 3), None, False)
     assert planner.next_round(2, 3, partners).length == (2, 0, 2, 0)
     assert planner.choice().reason == "FIXED"

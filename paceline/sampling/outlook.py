@@ -1,6 +1,6 @@
 """How sure the draft was of an id, and what came next to it: where guesses of another outcome come from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +27,8 @@ class Outlook(NamedTuple):
     chances: tuple[float, ...]
 
 
-# By the absolute position of the id that was chosen from the row.
-Outlooks = dict[int, Outlook]
+# Takes the absolute position of the id that was chosen from a row, and the row's outlook.
+NoteOutlook = Callable[[int, Outlook], None]
 
 
 def outlook_of(token_ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> Outlook:
@@ -45,11 +45,11 @@ def outlook_of(token_ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]
 
 
 class OutlookSelector(RowSelector):
-    """Chooses as RowSelector does, and writes down the outlook of each row; a position chosen again overwrites it."""
+    """Chooses as RowSelector does, and notes the outlook of each row by the position of the id that it chose."""
 
-    def __init__(self, parameters: SamplingParameters, mask: MaskRows | None, outlooks: Outlooks) -> None:
+    def __init__(self, parameters: SamplingParameters, mask: MaskRows | None, note: NoteOutlook) -> None:
         super().__init__(parameters, mask)
-        self._outlooks = outlooks
+        self._note = note
 
     def __call__(self, logits: Logits, positions: TokenIds, token_ids: Sequence[int]) -> TokenIds:
         """Return the chosen ids [num_rows]."""
@@ -63,14 +63,14 @@ class OutlookSelector(RowSelector):
     def _choose_greedily(self, row: Row, position: int) -> int:
         chosen_id = int(row.argmax())
         near = np.flatnonzero(row >= row[chosen_id] - np.float32(_GAP))
-        self._outlooks[position] = outlook_of(near, row[near].astype(np.float64))
+        self._note(position, outlook_of(near, row[near].astype(np.float64)))
         return chosen_id
 
     def _choose_from(self, candidates: Candidates, position: int, vocabulary_size: int) -> int:
         noise = self._noise.at(position, vocabulary_size)
         chosen = choose(candidates, noise)
         assert chosen is not None, "a row has a highest logit"
-        self._outlooks[position] = _noisy_outlook(candidates, noise)
+        self._note(position, _noisy_outlook(candidates, noise))
         return chosen.token_id
 
 
