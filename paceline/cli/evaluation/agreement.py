@@ -1,13 +1,14 @@
 """Whether what was read in this process is the text that the services wrote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from paceline.cli.evaluation.measured_trial import Answer
+from paceline.cli.evaluation.reading.foreseen import ForeseenText
 from paceline.cli.evaluation.rounds import rounds_of
 from paceline.errors import PacelineError
 
-# By kind and name of a prompt: where the draft agrees with the target's text.
-Chains = Mapping[tuple[str, str], Sequence[bool]]
+# By kind and name of a prompt.
+ForeseenTexts = Mapping[tuple[str, str], ForeseenText]
 # A draft need not be batch-invariant: a few of its choices depend on what else it computes.
 _MOST_DIFFERENT = 1 / 3
 
@@ -28,13 +29,13 @@ class TextMismatchError(PacelineError):
         super().__init__(message, kind=kind, prompt=prompt, detail=detail)
 
 
-def require_same_text(answer: Answer, agrees: Sequence[bool], max_tokens: int) -> None:
-    """Raise TextMismatchError unless a chain can be that of an answer of at most `max_tokens` tokens.
+def require_same_text(answer: Answer, text: ForeseenText, max_tokens: int) -> None:
+    """Raise TextMismatchError unless a text can be that of an answer of at most `max_tokens` tokens.
 
-    The chain may be longer where the answer was cut at `max_tokens`. What the target accepted in each round must be
+    The text may be longer where the answer was cut at `max_tokens`. What the target accepted in each round must be
     where the draft agrees, but for the few places where a draft's own choice is not always the same.
     """
-    num_tokens = len(answer.token_ids)
+    num_tokens, agrees = len(answer.token_ids), text.agrees
     is_cut = num_tokens == max_tokens
     if len(agrees) < num_tokens or (len(agrees) > num_tokens and not is_cut):
         raise TextMismatchError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from paceline.cli.benchmark.trial import TARGET_ONLY
-from paceline.cli.evaluation.agreement import Chains
+from paceline.cli.evaluation.agreement import ForeseenTexts
 from paceline.cli.evaluation.contenders import contenders_of
 from paceline.cli.evaluation.cost import costs_of
 from paceline.cli.evaluation.findings import About, Cost, Evaluation, Prices, SizeRatio, Speed, Verdict
@@ -32,9 +32,9 @@ class Readings:
     memory: MemoryReading = NO_MEMORY
     formats: FormatReading = NO_FORMATS
 
-    def chains(self, draft: str) -> Chains:
-        """Return where a draft agrees with the target's texts."""
-        return {(one.kind, one.prompt): one.agrees for one in self.acceptance.chains if one.draft == draft}
+    def texts(self, draft: str) -> ForeseenTexts:
+        """Return the target's texts as a draft foresaw them."""
+        return {(one.kind, one.prompt): one.foreseen for one in self.acceptance.texts if one.draft == draft}
 
     def acceptance_of(self, draft: str) -> float | None:
         """Return the share of all greedy positions where a draft agrees; None where that was left out."""
@@ -109,7 +109,7 @@ class _DraftFindings:
     """What follows from the trials with one draft."""
 
     def __init__(self, measured: DraftMeasurements, readings: Readings, max_tokens: int) -> None:
-        forecast = forecast_of(measured.speed, readings.chains(measured.draft), max_tokens)
+        forecast = forecast_of(measured.speed, readings.texts(measured.draft), max_tokens)
         speeds = speeds_of(measured.speed)
         self.notes = forecast.notes
         self.speeds = [

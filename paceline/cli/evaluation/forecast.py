@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from paceline.cli.evaluation.agreement import Chains
+from paceline.cli.evaluation.agreement import ForeseenTexts
 from paceline.cli.evaluation.measured_trial import MeasuredTrial
 from paceline.cli.evaluation.prediction import RoundCosts, costs_of, filled, predict_speed_up
 from paceline.cli.evaluation.round_samples import AnswerSamples, samples_of
@@ -24,12 +24,12 @@ class Forecast:
     notes: tuple[str, ...] = ()
 
 
-def forecast_of(trials: Sequence[MeasuredTrial], chains: Chains, max_tokens: int) -> Forecast:
+def forecast_of(trials: Sequence[MeasuredTrial], texts: ForeseenTexts, max_tokens: int) -> Forecast:
     """Predict the speed-ups that trials with one draft, one session each, have measured; raises TextMismatchError.
 
     Each kind is predicted from the rounds of all others; where there is only one, each prompt from all others.
     """
-    prompts = {prompt: chain for prompt, chain in chains.items() if prompt in _prompts_of(trials)}
+    prompts = {prompt: text for prompt, text in texts.items() if prompt in _prompts_of(trials)}
     is_other = _others(list(prompts))
     samples = {
         variant.num_draft_tokens: samples_of(trials, variant, prompts, max_tokens)
@@ -37,9 +37,9 @@ def forecast_of(trials: Sequence[MeasuredTrial], chains: Chains, max_tokens: int
         if variant.mode is SpeculationMode.FIXED
     }
     by_kind: dict[tuple[str, int], list[float]] = {}
-    for prompt, agrees in prompts.items():
+    for prompt, text in prompts.items():
         for costs in _costs_beside(prompt, samples, is_other):
-            speed_up = predict_speed_up(agrees[:max_tokens], costs, max_tokens)
+            speed_up = predict_speed_up(text.until(max_tokens), costs, max_tokens)
             if speed_up is not None:
                 by_kind.setdefault((prompt[0], costs.num_draft_tokens), []).append(speed_up)
     speed_ups = {key: median(values) for key, values in by_kind.items()}

@@ -1,12 +1,12 @@
-"""Expected speed-up of a text that was not timed, from where the draft agrees and from what rounds cost elsewhere.
+"""Expected speed-up of a text that was not timed, from what the draft foresees and from what rounds cost elsewhere.
 
 All costs are in units of what the target alone takes for a token, measured beside the round: a machine that is slower
 for a while slows both, and the ratio stays. The prompt's time and the first token are left out, as in the measured
 speed-up.
 
-What a round costs depends on what the draft could do while the target judged the round before. It goes on behind its
-last draft token meanwhile, so that a round whose beginning it has guessed finds its draft tokens there; another one
-waits for them.
+What a round costs depends on what the draft could do while the target judged the round before. Meanwhile it goes on
+behind its last draft token and behind the likeliest refusals, so that a round whose beginning is among these finds its
+draft tokens there; another one waits for them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,23 +15,28 @@ from enum import StrEnum
 from statistics import mean, median
 
 from paceline.cli.evaluation.reading.chain import walk_rounds
+from paceline.cli.evaluation.reading.foreseen import ForeseenText
 
 
 class Situation(StrEnum):
-    """What the draft had to go on from when a round began."""
+    """What a round finds of what the draft has drafted ahead."""
 
-    FIRST = "first"  # the prompt, which was just computed
-    GUESSED = "guessed"  # all its tokens were accepted, and the token that followed was its own guess
-    MISSED = "missed"  # all its tokens were accepted, and another token followed
-    REFUSED = "refused"  # a token of its was refused
+    FIRST = "first"  # it has read the prompt, and chosen the token that the target put behind it
+    CONTINUED = "continued"  # all its tokens were accepted, and the token that followed was its own choice
+    REPLACED = "replaced"  # a token of its was refused for one that it had gone on behind, as soon as on behind its own
+    FOLLOWED = (
+        "followed"  # a token followed that it had gone on behind a step later, once it knew its own choice
+    )
+    MISSED = "missed"  # nothing: a token came that it had not gone on behind
 
 
 # Where a situation was never measured: what comes nearest to it.
 _NEAREST: Mapping[Situation, Sequence[Situation]] = {
-    Situation.FIRST: (Situation.REFUSED, Situation.MISSED, Situation.GUESSED),
-    Situation.GUESSED: (Situation.MISSED, Situation.REFUSED, Situation.FIRST),
-    Situation.MISSED: (Situation.REFUSED, Situation.GUESSED, Situation.FIRST),
-    Situation.REFUSED: (Situation.MISSED, Situation.FIRST, Situation.GUESSED),
+    Situation.FIRST: (Situation.REPLACED, Situation.CONTINUED, Situation.FOLLOWED, Situation.MISSED),
+    Situation.CONTINUED: (Situation.FOLLOWED, Situation.REPLACED, Situation.FIRST, Situation.MISSED),
+    Situation.REPLACED: (Situation.CONTINUED, Situation.FIRST, Situation.FOLLOWED, Situation.MISSED),
+    Situation.FOLLOWED: (Situation.CONTINUED, Situation.REPLACED, Situation.FIRST, Situation.MISSED),
+    Situation.MISSED: (Situation.FOLLOWED, Situation.CONTINUED, Situation.REPLACED, Situation.FIRST),
 }
 
 
@@ -60,21 +65,31 @@ class RoundCosts:
         return 1 + (self.by_situation[known] - 1) * num_draft_tokens / self.num_draft_tokens
 
 
-def situation_after(
-    agrees: Sequence[bool], place: int, num_draft_tokens: int, num_accepted: int
-) -> Situation:
+def situation_at_first(text: ForeseenText) -> Situation:
+    """Return in what situation the round is that follows the prompt's."""
+    if text.agrees[0]:
+        return Situation.FIRST
+    return Situation.FOLLOWED if text.is_guessed(0, 0, 0) else Situation.MISSED
+
+
+def situation_after(text: ForeseenText, place: int, num_draft_tokens: int, num_accepted: int) -> Situation:
     """Return in what situation the round is that follows one.
 
     Args:
-        agrees: The chain of the whole text.
+        text: The whole text.
         place: Of the first token that the round brought.
         num_draft_tokens: Its draft tokens.
         num_accepted: Those that were accepted.
     """
-    if num_draft_tokens == 0 or num_accepted < num_draft_tokens:
-        return Situation.REFUSED
-    own_place = place + num_accepted
-    return Situation.GUESSED if own_place < len(agrees) and agrees[own_place] else Situation.MISSED
+    next_place = place + num_accepted
+    if num_draft_tokens == 0 or next_place >= len(text.ids):
+        return Situation.MISSED  # the draft was late, or there is no round
+    is_full = num_accepted == num_draft_tokens
+    if is_full and text.agrees[next_place]:
+        return Situation.CONTINUED
+    if not text.is_guessed(place, num_draft_tokens, num_accepted):
+        return Situation.MISSED
+    return Situation.FOLLOWED if is_full else Situation.REPLACED
 
 
 def costs_of(samples: Iterable[RoundSample], num_draft_tokens: int) -> RoundCosts | None:
@@ -108,22 +123,21 @@ def filled(costs: RoundCosts, others: Sequence[RoundCosts]) -> RoundCosts:
     return RoundCosts(costs.num_draft_tokens, by_situation)
 
 
-def predict_speed_up(agrees: Sequence[bool], costs: RoundCosts, max_tokens: int) -> float | None:
+def predict_speed_up(text: ForeseenText, costs: RoundCosts, max_tokens: int) -> float | None:
     """Return how many times faster than the target alone a text comes after its first token; None if that is all.
 
     Args:
-        agrees: The chain of the whole text, which ends where the text ended.
+        text: The whole text.
         costs: Of rounds of K draft tokens.
         max_tokens: Where the text would have ended at the latest: no token is drafted that could not be sent.
     """
-    num_tokens, place, total = len(agrees) - 1, 1, 0.0
+    num_tokens, place, total = len(text.ids) - 1, 1, 0.0
     if num_tokens < 1:
         return None
-    num_draft_tokens, situation = costs.num_draft_tokens, Situation.FIRST
-    for walked in walk_rounds(agrees[1:], num_draft_tokens):
+    num_draft_tokens, situation = costs.num_draft_tokens, situation_at_first(text)
+    for walked in walk_rounds(text.agrees[1:], num_draft_tokens):
         num_useful = max(0, min(num_draft_tokens, max_tokens - place - 1))
         total += costs.of(situation, num_useful)
-        num_refused = 0 if walked.is_full else 1
-        situation = situation_after(agrees, place, walked.num_accepted + num_refused, walked.num_accepted)
+        situation = situation_after(text, place, num_draft_tokens, walked.num_accepted)
         place += walked.num_accepted + 1
     return num_tokens / total

@@ -10,7 +10,7 @@ likely it may then prefer the other one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +19,8 @@ from paceline.cli.evaluation.findings import Acceptance
 from paceline.cli.evaluation.reading.chain import acceptance_by_place, tokens_per_round
 from paceline.cli.evaluation.reading.chats import encoded_prompts, require_shared_vocabulary
 from paceline.cli.evaluation.reading.child import run_in_child
-from paceline.cli.evaluation.reading.expected import Expected, mean_of
+from paceline.cli.evaluation.reading.expected import mean_of
+from paceline.cli.evaluation.reading.foreseen import ForeseenText
 from paceline.cli.evaluation.reading.kept_logits import KeptLogits, KeptPlaces
 from paceline.cli.evaluation.reading.plan import ModelSource, Progress, ReadingPlan
 from paceline.cli.evaluation.reading.served import draft_engine, target_engine
@@ -27,6 +28,7 @@ from paceline.cli.evaluation.reading.share import share_of
 from paceline.cli.evaluation.reading.text_reading import TextReading, read_as_draft, write_as_target
 from paceline.cli.evaluation.reading.texts import Ids, TextTask, WrittenText
 from paceline.models.tokenizer import Tokenizer
+from paceline.sampling.outlook import Outlook
 from paceline.sampling.parameters import SamplingParameters
 
 # Positions of all sampled texts together at which acceptance is computed exactly: 600 KB and 0.05 s each for a
@@ -37,21 +39,27 @@ GREEDY = "greedy"
 
 
 @dataclass(frozen=True)
-class AgreementChain:
-    """Whether at each position of the target's greedy text the draft would choose the same token."""
+class ReadText:
+    """The target's greedy text to a prompt, and what a draft foresaw of it at each position."""
 
     draft: str
     kind: str
     prompt: str
-    agrees: tuple[bool, ...]
+    ids: Ids
+    outlooks: tuple[Outlook, ...]
+
+    @property
+    def foreseen(self) -> ForeseenText:
+        """The text without where it comes from."""
+        return ForeseenText(self.ids, self.outlooks)
 
 
 @dataclass(frozen=True)
 class AcceptanceReading:
-    """Acceptance for each draft, kind (and "all") and sampling, and the greedy chains that it comes from."""
+    """Acceptance for each draft, kind (and "all") and sampling, and the greedy texts that it comes from."""
 
     acceptance: tuple[Acceptance, ...]
-    chains: tuple[AgreementChain, ...]
+    texts: tuple[ReadText, ...]
 
 
 def read_acceptance(plan: ReadingPlan, progress: Progress) -> AcceptanceReading:
@@ -82,7 +90,7 @@ def read_acceptance(plan: ReadingPlan, progress: Progress) -> AcceptanceReading:
     ]
     return AcceptanceReading(
         tuple(one for draft in drafts for one in draft.acceptance()),
-        tuple(one for draft in drafts for one in draft.chains()),
+        tuple(one for draft in drafts for one in draft.texts()),
     )
 
 
@@ -125,8 +133,13 @@ class _TextPair:
     """A text and what a draft made of it."""
 
     prompt: BenchPrompt
-    agrees: tuple[bool, ...]
-    expected: tuple[Expected, ...]
+    text: WrittenText
+    reading: TextReading
+
+    @cached_property
+    def agrees(self) -> tuple[bool, ...]:
+        """Whether the draft chooses the target's token at each position."""
+        return tuple(own == its for own, its in zip(self.reading.chosen_ids, self.text.ids, strict=True))
 
 
 class _DraftReading:
@@ -141,8 +154,7 @@ class _DraftReading:
         temperatures = [0.0, *plan.temperatures]
         prompts = [(temperature, prompt) for temperature in temperatures for prompt in plan.prompts]
         for (temperature, prompt), text, reading in zip(prompts, texts, readings, strict=True):
-            agrees = tuple(own == its for own, its in zip(reading.chosen_ids, text.ids, strict=True))
-            pair = _TextPair(prompt, agrees, reading.expected)
+            pair = _TextPair(prompt, text, reading)
             self._samplings.setdefault(sampling_name(temperature), []).append(pair)
 
     def acceptance(self) -> list[Acceptance]:
@@ -154,17 +166,17 @@ class _DraftReading:
             for kind in kinds
         ]
 
-    def chains(self) -> list[AgreementChain]:
-        """Of each greedy text."""
+    def texts(self) -> list[ReadText]:
+        """Return the greedy ones."""
         return [
-            AgreementChain(self._draft, pair.prompt.kind, pair.prompt.name, pair.agrees)
+            ReadText(self._draft, pair.prompt.kind, pair.prompt.name, pair.text.ids, pair.reading.outlooks)
             for pair in self._samplings[GREEDY]
         ]
 
     def _of(self, kind: str, sampling: str, pairs: Sequence[_TextPair]) -> Acceptance:
         chains = [pair.agrees for pair in pairs]
         numbers = self._plan.num_draft_tokens
-        expected = mean_of([one for pair in pairs for one in pair.expected])
+        expected = mean_of([one for pair in pairs for one in pair.reading.expected])
         return Acceptance(
             draft=self._draft,
             kind=kind,

@@ -9,7 +9,11 @@ from paceline.cli.evaluation.reading.plan import Progress
 from paceline.cli.evaluation.reading.texts import Ids, TextTask, WrittenText, choices_in, write_texts
 from paceline.engine.engine import Engine, EngineConfig
 from paceline.engine.work import Logits
-from paceline.sampling.selector import selector_for
+from paceline.sampling.outlook import Outlook, OutlookSelector
+from paceline.sampling.parameters import SamplingParameters
+from paceline.sampling.selector import RowSelector, selector_for
+
+_CHANCE_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -18,10 +22,12 @@ class TextReading:
 
     Attributes:
         chosen_ids: Its own choice at each position, given the text before it.
+        outlooks: Of a greedy text, what it thinks of each position; empty for others.
         expected: Exact acceptance at the kept positions, in their order; empty for a text of which none is kept.
     """
 
     chosen_ids: Ids
+    outlooks: tuple[Outlook, ...]
     expected: tuple[Expected, ...]
 
 
@@ -63,13 +69,14 @@ def read_as_draft(
     progress(f"{name}: loading", 0, 1)
     rows = logits.open() if logits is not None else None
     with Engine.load(config) as engine:
+        outlooks = [dict[int, Outlook]() for _ in texts]
         selectors = [
             ExpectingSelector(
-                selector_for(text.task.sampling),
+                _chooser(text.task.sampling, noted),
                 text.task.sampling,
                 _kept_rows(text.task, len(text.ids), logits, rows),
             )
-            for text in texts
+            for text, noted in zip(texts, outlooks, strict=True)
         ]
         chosen = choices_in(
             engine,
@@ -78,7 +85,25 @@ def read_as_draft(
             lambda num_done, num_total: progress(f"{name}: reading texts", num_done, num_total),
         )
     return tuple(
-        TextReading(ids, tuple(selector.expected)) for ids, selector in zip(chosen, selectors, strict=True)
+        TextReading(ids, _in_order(noted), tuple(selector.expected))
+        for ids, noted, selector in zip(chosen, outlooks, selectors, strict=True)
+    )
+
+
+def _chooser(sampling: SamplingParameters, outlooks: dict[int, Outlook]) -> RowSelector:
+    """Speed is foretold of greedy texts: outlooks of others are not asked for."""
+    return (
+        selector_for(sampling)
+        if sampling.temperature
+        else OutlookSelector(sampling, None, outlooks.__setitem__)
+    )
+
+
+def _in_order(outlooks: dict[int, Outlook]) -> tuple[Outlook, ...]:
+    """The outlooks by position; a journal need not hold sixteen digits of a chance."""
+    return tuple(
+        Outlook(outlook.token_ids, tuple(round(chance, _CHANCE_DIGITS) for chance in outlook.chances))
+        for _, outlook in sorted(outlooks.items())
     )
 
 

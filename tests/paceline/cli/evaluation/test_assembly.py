@@ -9,12 +9,13 @@ from paceline.cli.benchmark.trial import ADAPTIVE, TARGET_ONLY
 from paceline.cli.evaluation.agreement import TextMismatchError
 from paceline.cli.evaluation.assembly import DraftMeasurements, Readings, assemble
 from paceline.cli.evaluation.findings import About, Acceptance, Estimate, Evaluation, Prices, SizeRatio
-from paceline.cli.evaluation.reading.acceptance import AcceptanceReading, AgreementChain
+from paceline.cli.evaluation.reading.acceptance import AcceptanceReading, ReadText
+from paceline.cli.evaluation.reading.foreseen import ForeseenText
 from paceline.cli.evaluation.reading.steps import StepReading
-from tests.paceline.cli.evaluation.made_trials import chain, drafted, trial, trials_of
+from tests.paceline.cli.evaluation.made_trials import Prompt, drafted, foreseen, trial, trials_of
 
 CODE, PROSE = ("code", "a"), ("prose", "b")
-CHAINS = {CODE: chain("TTTTTTTTFTTTTTTT" * 2), PROSE: chain("TFFTFTFFTFTTTFTT" * 2)}
+TEXTS = {CODE: foreseen("TTTTTTTTFTTTTTTT" * 2), PROSE: foreseen("TFFTFTFFTFTTTFTT" * 2)}
 MAX_TOKENS = 32
 ABOUT = About(
     "paceline evaluate",
@@ -36,7 +37,7 @@ def acceptance(draft: str, value: float) -> AcceptanceReading:
     estimate = Estimate(value, value, value, 1)
     return AcceptanceReading(
         (Acceptance(draft, "all", "greedy", 64, estimate, (value,), None, None, None, {"2": 2.0}),),
-        tuple(AgreementChain(draft, *prompt, agrees) for prompt, agrees in CHAINS.items()),
+        tuple(_read(draft, prompt, text) for prompt, text in TEXTS.items()),
     )
 
 
@@ -53,9 +54,9 @@ def evaluation(*measurements: DraftMeasurements, readings: Readings | None = Non
 
 
 def measured(draft: str = "small") -> DraftMeasurements:
-    answers = [drafted(prompt, agrees, 2) for prompt, agrees in CHAINS.items()]
+    answers = [drafted(prompt, text, 2) for prompt, text in TEXTS.items()]
     load = [trial(variant, *answers, draft=draft) for variant in (TARGET_ONLY, ADAPTIVE)]
-    return DraftMeasurements(draft, trials_of(CHAINS, [2, 4], draft=draft), load)
+    return DraftMeasurements(draft, trials_of(TEXTS, [2, 4], draft=draft), load)
 
 
 def test_everything_is_in_the_json() -> None:
@@ -109,7 +110,11 @@ def test_what_was_left_out_is_empty() -> None:
 
 
 def test_texts_that_differ_stop_it() -> None:
-    chains = (AgreementChain("small", *prompt, agrees[:-1]) for prompt, agrees in CHAINS.items())
-    shorter = AcceptanceReading((), tuple(chains))
+    texts = (_read("small", prompt, text.until(31)) for prompt, text in TEXTS.items())
+    shorter = AcceptanceReading((), tuple(texts))
     with pytest.raises(TextMismatchError):
         evaluation(measured(), readings=Readings(STEPS, shorter))
+
+
+def _read(draft: str, prompt: Prompt, text: ForeseenText) -> ReadText:
+    return ReadText(draft, *prompt, tuple(text.ids), tuple(text.outlooks))

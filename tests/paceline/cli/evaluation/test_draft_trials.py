@@ -14,22 +14,23 @@ from paceline.cli.evaluation.measured_trial import MeasuredTrial
 from paceline.cli.evaluation.piece_key import PieceKeys
 from paceline.cli.evaluation.plan import EvaluationPlan
 from paceline.cli.evaluation.progress_view import ProgressView
+from paceline.cli.evaluation.reading.foreseen import ForeseenText
 from paceline.cli.evaluation.section import Section
 from paceline.cli.evaluation.trial_piece import TRIAL, TrialPiece, load_pieces, speed_pieces
 from tests.paceline.cli.evaluation.made_plan import MACHINE, VERSIONS, make_plan
-from tests.paceline.cli.evaluation.made_trials import COSTS, alone, chain, drafted, trial
+from tests.paceline.cli.evaluation.made_trials import COSTS, alone, drafted, foreseen, trial
 
-RIGHT, WRONG = chain("T" * 32), chain("F" * 32)
+RIGHT, WRONG = foreseen("T" * 32), foreseen("F" * 32)
 
 
-def made(piece: TrialPiece, agrees: tuple[bool, ...]) -> MeasuredTrial:
+def made(piece: TrialPiece, text: ForeseenText) -> MeasuredTrial:
     """A trial in which a draft token more costs as much as any other."""
     planned, number = piece.planned, piece.planned.variant.num_draft_tokens or 2
     costs = {situation: 1 + (cost - 1) * number / 2 for situation, cost in COSTS.items()}
     answers = [
-        alone((prompt.kind, prompt.name), len(agrees))
+        alone((prompt.kind, prompt.name), len(text.ids))
         if planned.variant == TARGET_ONLY
-        else drafted((prompt.kind, prompt.name), agrees, number, costs=costs)
+        else drafted((prompt.kind, prompt.name), text, number, costs=costs)
         for prompt in planned.prompts
     ]
     return trial(planned.variant, *answers, repeat=planned.repeat)
@@ -53,13 +54,13 @@ def test_what_is_finished_needs_no_cluster(tmp_path: Path) -> None:
 
 def test_load_is_measured_with_the_number_that_was_fastest(tmp_path: Path) -> None:
     plan = make_plan(tmp_path)
-    for agrees, expected in ((RIGHT, 4), (WRONG, 2)):
+    for text, expected in ((RIGHT, 4), (WRONG, 2)):
         journal = Journal(tmp_path / f"journal-{expected}")
         for piece in speed_pieces(plan, _keys(plan), "small"):
-            journal.add(piece.key, piece.name, TRIAL, Finished(made(piece, agrees), 2.0))
+            journal.add(piece.key, piece.name, TRIAL, Finished(made(piece, text), 2.0))
         load = load_pieces(plan, _keys(plan), "small", expected)
         for piece in load:
-            journal.add(piece.key, piece.name, TRIAL, Finished(made(piece, agrees), 2.0))
+            journal.add(piece.key, piece.name, TRIAL, Finished(made(piece, text), 2.0))
         assert len(draft_trials(plan, journal).load) == len(load)
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from paceline.cli.benchmark.trial import ADAPTIVE
 from paceline.cli.evaluation.journal import Finished, Journal
 from paceline.cli.evaluation.trial_piece import TRIAL
-from tests.paceline.cli.evaluation.made_trials import chain, drafted, trial
+from tests.paceline.cli.evaluation.made_trials import drafted, foreseen, trial
 
 NUMBERS = TypeAdapter(tuple[int, ...])
 
@@ -30,7 +30,7 @@ def test_a_piece_is_found_by_its_key_in_another_run(tmp_path: Path) -> None:
 
 def test_a_measured_trial_comes_back_as_it_was(tmp_path: Path) -> None:
     made = trial(
-        ADAPTIVE, drafted(("code", "a"), chain("TTFTTTTF"), 2), cpu_seconds={"draft": 0.25}, joules=3.0
+        ADAPTIVE, drafted(("code", "a"), foreseen("TTFTTTTF"), 2), cpu_seconds={"draft": 0.25}, joules=3.0
     )
     Journal(tmp_path / "journal").add("t", "a trial", TRIAL, Finished(made, 1.0))
     assert Journal(tmp_path / "journal").find("t", TRIAL) == Finished(made, 1.0)

@@ -5,7 +5,7 @@ import pytest
 from paceline.cli.benchmark.process_usage import ProcessUsage
 from paceline.cli.benchmark.trial import TARGET_ONLY, Variant
 from paceline.cli.evaluation.measured_trial import cpu_seconds_by_pool, memory_by_pool
-from tests.paceline.cli.evaluation.made_trials import TOKEN_SECONDS, alone, chain, drafted, trial
+from tests.paceline.cli.evaluation.made_trials import TOKEN_SECONDS, alone, drafted, foreseen, trial
 
 CODE, PROSE = ("code", "a"), ("prose", "b")
 
@@ -37,6 +37,6 @@ def test_sessions_at_once_are_added_up() -> None:
 
 def test_trials_of_one_repeat_and_prompt_belong_together() -> None:
     one = trial(TARGET_ONLY, alone(CODE, 5), repeat=1)
-    assert one.key == trial(Variant(3), drafted(CODE, chain("TTFTT"), 3), repeat=1).key
+    assert one.key == trial(Variant(3), drafted(CODE, foreseen("TTFTT"), 3), repeat=1).key
     assert one.key != trial(TARGET_ONLY, alone(CODE, 5), repeat=2).key
     assert one.key != trial(TARGET_ONLY, alone(PROSE, 5), repeat=1).key

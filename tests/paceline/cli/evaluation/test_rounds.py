@@ -10,8 +10,8 @@ from tests.paceline.cli.evaluation.made_trials import (
     COSTS,
     TOKEN_SECONDS,
     alone,
-    chain,
     drafted,
+    foreseen,
     trial,
     trials_of,
 )
@@ -20,7 +20,7 @@ CODE = ("code", "a")
 
 
 def test_each_arrival_after_the_first_is_a_round() -> None:
-    found = rounds_of(drafted(CODE, chain("TTTTFTTT"), 2))
+    found = rounds_of(drafted(CODE, foreseen("TTTTFTTT"), 2))
     assert [one.place for one in found] == [1, 4, 5]
     assert [one.num_tokens for one in found] == [3, 1, 3]
     assert [one.num_draft_tokens for one in found] == [2, 2, 2]
@@ -29,22 +29,22 @@ def test_each_arrival_after_the_first_is_a_round() -> None:
 
 def test_rounds_after_full_ones_are_told_from_the_others() -> None:
     # The draft is right throughout, or never: what follows is then always the same situation.
-    [right] = round_costs_of(trials_of({CODE: chain("T" * 30)}, [3]))
-    assert right.seconds_after_full == pytest.approx(COSTS[Situation.GUESSED] * TOKEN_SECONDS)
+    [right] = round_costs_of(trials_of({CODE: foreseen("T" * 30)}, [3]))
+    assert right.seconds_after_full == pytest.approx(COSTS[Situation.CONTINUED] * TOKEN_SECONDS)
     assert right.seconds_after_partial is None
-    [wrong] = round_costs_of(trials_of({CODE: chain("F" * 30)}, [3]))
+    [wrong] = round_costs_of(trials_of({CODE: foreseen("F" * 30)}, [3]))
     assert wrong.seconds_after_full is None
-    assert wrong.seconds_after_partial == pytest.approx(COSTS[Situation.REFUSED] * TOKEN_SECONDS)
+    assert wrong.seconds_after_partial == pytest.approx(COSTS[Situation.MISSED] * TOKEN_SECONDS)
     assert wrong.num_rounds > 3 * 20
 
 
 def test_each_number_of_draft_tokens_has_costs_of_its_own() -> None:
-    found = round_costs_of(trials_of({CODE: chain("TTTFTTTTFT" * 3)}, [2, 4]))
+    found = round_costs_of(trials_of({CODE: foreseen("TTTFTTTTFT" * 3)}, [2, 4]))
     assert [one.num_draft_tokens for one in found] == [2, 4]
 
 
 def test_an_answer_that_is_too_short_for_a_cost_has_none() -> None:
     [found] = round_costs_of(
-        [trial(TARGET_ONLY, alone(CODE, 2)), trial(Variant(4), drafted(CODE, chain("TT"), 4))]
+        [trial(TARGET_ONLY, alone(CODE, 2)), trial(Variant(4), drafted(CODE, foreseen("TT"), 4))]
     )
     assert (found.seconds_after_full, found.seconds_after_partial, found.num_rounds) == (None, None, 0)

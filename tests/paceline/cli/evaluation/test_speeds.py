@@ -7,10 +7,10 @@ import pytest
 from paceline.cli.benchmark.trial import ADAPTIVE, TARGET_ONLY, Variant
 from paceline.cli.evaluation.findings import Speed
 from paceline.cli.evaluation.speeds import speeds_of
-from tests.paceline.cli.evaluation.made_trials import alone, chain, drafted, trial, trials_of
+from tests.paceline.cli.evaluation.made_trials import alone, drafted, foreseen, trial, trials_of
 
 CODE, PROSE = ("code", "a"), ("prose", "b")
-CHAINS = {CODE: chain("TTTTTFTTTTTTTTTT"), PROSE: chain("TFFTFTFFTFTTFFFT")}
+TEXTS = {CODE: foreseen("TTTTTFTTTTTTTTTT"), PROSE: foreseen("TFFTFTFFTFTTFFFT")}
 
 
 def by_variant(speeds: list[Speed], kind: str = "code") -> dict[str, Speed]:
@@ -18,27 +18,27 @@ def by_variant(speeds: list[Speed], kind: str = "code") -> dict[str, Speed]:
 
 
 def test_every_kind_and_variant_has_a_speed() -> None:
-    speeds = speeds_of(trials_of(CHAINS, [2, 4]))
+    speeds = speeds_of(trials_of(TEXTS, [2, 4]))
     for kind in ("code", "prose"):
         assert list(by_variant(speeds, kind)) == ["target-only", "K = 2", "K = 4", "adaptive"]
     assert [speed.num_draft_tokens for speed in by_variant(speeds).values()] == [None, 2, 4, None]
 
 
 def test_a_speed_up_is_free_of_what_slows_the_whole_machine() -> None:
-    found = by_variant(speeds_of(trials_of(CHAINS, [4], slownesses=(1.0, 3.0, 0.5))))["K = 4"]
+    found = by_variant(speeds_of(trials_of(TEXTS, [4], slownesses=(1.0, 3.0, 0.5))))["K = 4"]
     assert found.speed_up is not None
     assert found.speed_up.low == pytest.approx(found.speed_up.high)
     assert found.tokens_per_second.low < found.tokens_per_second.high
 
 
 def test_the_target_alone_is_compared_with_nothing() -> None:
-    found = by_variant(speeds_of(trials_of(CHAINS, [2])))["target-only"]
+    found = by_variant(speeds_of(trials_of(TEXTS, [2])))["target-only"]
     assert (found.draft, found.speed_up, found.acceptance, found.tokens_per_round) == ("", None, None, None)
 
 
 def test_other_ids_are_noticed() -> None:
-    trials = trials_of(CHAINS, [2])
-    wrong = drafted(CODE, CHAINS[CODE], 2)
+    trials = trials_of(TEXTS, [2])
+    wrong = drafted(CODE, TEXTS[CODE], 2)
     wrong = replace(wrong, token_ids=(*wrong.token_ids[:-1], 999))
     speeds = speeds_of([*trials, trial(Variant(2), wrong, repeat=7)])
     assert not by_variant(speeds)["K = 2"].is_identical
@@ -49,9 +49,7 @@ def test_other_ids_are_noticed() -> None:
 def test_prompts_that_are_answered_with_one_token_have_no_speed() -> None:
     trials = [trial(variant, alone(CODE, 1)) for variant in (TARGET_ONLY, Variant(2))]
     assert speeds_of(trials) == []
-    assert {speed.kind for speed in speeds_of([*trials, *trials_of({PROSE: CHAINS[PROSE]}, [2])])} == {
-        "prose"
-    }
+    assert {speed.kind for speed in speeds_of([*trials, *trials_of({PROSE: TEXTS[PROSE]}, [2])])} == {"prose"}
 
 
 def test_numbers_of_sessions_are_told_apart() -> None:
@@ -67,13 +65,13 @@ def test_numbers_of_sessions_are_told_apart() -> None:
 
 
 def test_kinds_are_together_where_they_are_mixed() -> None:
-    speeds = speeds_of(trials_of(CHAINS, [2]), are_mixed=True)
+    speeds = speeds_of(trials_of(TEXTS, [2]), are_mixed=True)
     assert {(speed.kind, speed.num_sessions) for speed in speeds} == {("all", 1)}
     assert all(speed.tokens_per_second.count == 6 for speed in speeds)
 
 
 def test_latency_is_what_a_reader_waits_for() -> None:
-    latency = by_variant(speeds_of(trials_of(CHAINS, [2], slownesses=(1.0,))))["target-only"].latency
+    latency = by_variant(speeds_of(trials_of(TEXTS, [2], slownesses=(1.0,))))["target-only"].latency
     assert (latency.gap_mean, latency.gap_p50, latency.gap_p99) == pytest.approx((0.1, 0.1, 0.1))
     assert latency.gap_worst == pytest.approx(0.1)
     assert latency.request_worst == pytest.approx(0.5 + 15 * 0.1)

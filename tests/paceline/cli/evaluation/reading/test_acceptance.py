@@ -20,6 +20,7 @@ from paceline.models.tokenizer import Tokenizer
 from target_service.verification import judge
 from tests.orchestrator.byte_tokenizer import byte_tokenizer
 from tests.paceline.cli.evaluation.reading.plans import PROMPTS, Steps, random_plan, smollm2_plan
+from tests.paceline.engine.capture import logits_of
 
 TEMPERATURE = 0.8
 
@@ -76,9 +77,9 @@ def test_the_positions_are_those_of_the_target_s_own_texts(
     plan: ReadingPlan, reading: AcceptanceReading
 ) -> None:
     lengths = [len(written(plan, number)[1]) for number in range(len(PROMPTS))]
-    chains = [one for one in reading.chains if one.draft == "good"]
-    assert [(one.kind, one.prompt) for one in chains] == [(one.kind, one.name) for one in PROMPTS]
-    assert [len(one.agrees) for one in chains] == lengths
+    texts = [one for one in reading.texts if one.draft == "good"]
+    assert [(one.kind, one.prompt) for one in texts] == [(one.kind, one.name) for one in PROMPTS]
+    assert [len(one.ids) for one in texts] == [len(one.outlooks) for one in texts] == lengths
     assert of(reading, "good", "all", "greedy").num_positions == sum(lengths)
     assert of(reading, "good", "code", "greedy").num_positions == sum(lengths[:2])
 
@@ -92,6 +93,23 @@ def test_the_target_is_the_best_draft_and_its_opposite_the_worst(
     assert worst.observed.value < 0.1
     assert best.tokens_per_round["4"] > best.tokens_per_round["2"] > 2
     assert worst.tokens_per_round["4"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_outlooks_are_what_the_draft_thinks_of_each_place_of_the_target_s_text(
+    plan: ReadingPlan, reading: AcceptanceReading
+) -> None:
+    first = next(one for one in reading.texts if one.draft == "good")
+    prompt_ids, text = written(plan, 0)
+    assert list(first.ids) == list(text)
+    with Engine.load(draft_engine(plan.drafts[1].directory, None)) as engine:
+        logits = logits_of(engine, engine.open_sequence(), 0, [*prompt_ids, *text[:-1]], len(text))
+    for row, outlook in zip(logits, first.outlooks, strict=True):
+        best = np.argsort(-row, kind="stable")[: len(outlook.token_ids)]
+        assert list(outlook.token_ids) == best.tolist()
+        assert sorted(outlook.chances, reverse=True) == list(outlook.chances)
+        assert outlook.chances[1] / outlook.chances[0] == pytest.approx(
+            np.exp(row[best[1]] - row[best[0]]), abs=1e-3
+        )
 
 
 def test_exact_acceptance_is_there_where_something_is_random(reading: AcceptanceReading) -> None:
@@ -127,10 +145,10 @@ def test_real_rounds_accept_what_the_chain_says(
             accepted.append(verdict.num_accepted)
             known += text[start : start + verdict.num_accepted + 1]
             engine.close_sequence(work.sequence)
-    chain = next(one for one in reading.chains if one.draft == "good")
-    assert [one.num_accepted for one in walk_rounds(chain.agrees, num_draft_tokens)] == accepted
+    first = next(one for one in reading.texts if one.draft == "good")
+    assert [one.num_accepted for one in walk_rounds(first.foreseen.agrees, num_draft_tokens)] == accepted
     share = of(reading, "good", "code", "greedy")
-    code = [one.agrees for one in reading.chains if one.draft == "good" and one.kind == "code"]
+    code = [one.foreseen.agrees for one in reading.texts if one.draft == "good" and one.kind == "code"]
     assert share.tokens_per_round[str(num_draft_tokens)] == tokens_per_round(code, num_draft_tokens)
 
 
@@ -146,7 +164,7 @@ def test_a_draft_of_another_vocabulary_is_refused(plan: ReadingPlan, tmp_path: P
 def test_a_real_model_that_rounds_more_coarsely_is_a_good_draft_for_itself() -> None:
     reading = read_acceptance(smollm2_plan("int8", temperatures=(0.7,)), ignore_progress)
     greedy, sampled = (of(reading, "smollm2-135m-instruct", "all", name) for name in ("greedy", "T = 0.7"))
-    assert greedy.num_positions == sum(len(one.agrees) for one in reading.chains)
+    assert greedy.num_positions == sum(len(one.ids) for one in reading.texts)
     assert 0.7 < greedy.observed.value <= 1
     assert 2 < greedy.tokens_per_round["2"] <= 3
     assert sampled.expected_shared is not None
