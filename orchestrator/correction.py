@@ -29,7 +29,7 @@ class Correction:
 
         One that waited for drafts in vain says how seldom they are there.
         """
-        num, was_waited_for = report.num_drafted, report.draft_seconds > 0.1 * report.target_seconds
+        num, was_waited_for = report.num_drafted, report.waited_for_draft
         if report.num_wanted and (num or was_waited_for):
             self.availability.add(float(num > 0))
         if num or not was_waited_for:
@@ -45,6 +45,7 @@ class Correction:
             _scaled(factors, forecast.draft_seconds),
             _scaled(factors, forecast.target_seconds),
             _scaled(factors, forecast.spared_seconds) if forecast.spared_seconds else (),
+            _scaled(factors, forecast.miss_seconds) if forecast.miss_seconds else (),
         )
 
 

@@ -36,6 +36,7 @@ class RoundForecast(NamedTuple):
     draft_seconds: Sequence[float]  # waited for the draft
     target_seconds: Sequence[float]  # waited for the verdict
     spared_seconds: Sequence[float] = ()  # that other sessions wait less, in all; none where it is empty
+    miss_seconds: Sequence[float] = ()  # waited for the draft where nothing of use was drafted ahead; else 0
 
     def seconds(self, num_draft_tokens: int) -> float:
         """Return the seconds of a round of a length."""

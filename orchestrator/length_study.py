@@ -16,6 +16,8 @@ from orchestrator.round_history import RoundHistory
 
 # A proposal is waited for at least so many times as long as it is expected to take.
 _EXPECTATIONS = 2.0
+# And so many times as long as one takes of which nothing was drafted ahead.
+_MISSES = 1.25
 # So many sessions leave room in a pass for draft tokens that cost no wait.
 _FEW_SESSIONS = 2
 # Draft tokens where all sessions of a pair try some together.
@@ -102,9 +104,14 @@ def _best_if_ready(forecast: RoundForecast, best: int, num_sessions: int) -> int
 
 
 def longest_wait(forecast: RoundForecast, num_draft_tokens: int) -> float:
-    """Return how long waiting for a proposal costs no more than it brings, with room for what it usually takes."""
+    """Return how long waiting for a proposal costs no more than it brings, with room for what it usually takes.
+
+    A length is chosen for what it brings with its misses waited for. Giving up on one would cost the wait and bring
+    nothing, and the draft would be behind in the next round too.
+    """
     gain = (forecast.tokens[num_draft_tokens] - 1.0) / forecast.rate(num_draft_tokens)
-    return max(gain, _EXPECTATIONS * forecast.draft_seconds[num_draft_tokens])
+    miss = forecast.miss_seconds[num_draft_tokens] if forecast.miss_seconds else 0.0
+    return max(gain, _EXPECTATIONS * forecast.draft_seconds[num_draft_tokens], _MISSES * miss)
 
 
 def _would_pay(history: RoundHistory, partners: Partners, max_draft_tokens: int, suppose: Supposition) -> int:

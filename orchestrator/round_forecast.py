@@ -82,8 +82,8 @@ def forecast_round(
         history.hits.share(chance, is_optimistic=suppose.optimistic_from == 0) if is_ahead else 0.0
         for chance in chances
     ]
-    draft_seconds = _draft_seconds(history, partners, hits, target_seconds)
-    return RoundForecast(tokens, draft_seconds, target_seconds, spared_seconds)
+    draft_seconds, miss_seconds = _draft_seconds(history, partners, hits, target_seconds)
+    return RoundForecast(tokens, draft_seconds, target_seconds, spared_seconds, miss_seconds)
 
 
 def pass_seconds(history: RoundHistory, partners: Partners, num_draft_tokens: int) -> float:
@@ -159,16 +159,18 @@ def _target_seconds(
 
 def _draft_seconds(
     history: RoundHistory, partners: Partners, hits: Sequence[float], target_seconds: Sequence[float]
-) -> list[float]:
-    """Return how long a proposal is waited for; at place K with K draft tokens, which are a hit so often."""
+) -> tuple[list[float], list[float]]:
+    """Return how long a proposal is waited for, and where it is no hit; at place K with K tokens, a hit so often."""
     draft = partners.draft
     assert draft is not None
     hop = draft.hop.value if draft.is_known else partners.target.hop.value
     queue, step, covered = draft.queue.value, step_seconds(partners), history.hits.num_covered.value
-    waits = [0.0]
+    waits, misses = [0.0], [0.0]
     for length in range(1, len(hits)):
         # While the target verifies, the draft first guesses the bonus token and then goes on.
         num_drawn = target_seconds[length] / step - 1.0 if step > 0 else length
         uncovered = max(0.0, length - max(0.0, min(num_drawn, covered)))
-        waits.append(hop + (1.0 - hits[length]) * (queue + length * step) + hits[length] * uncovered * step)
-    return waits
+        drawn = queue + length * step
+        waits.append(hop + (1.0 - hits[length]) * drawn + hits[length] * uncovered * step)
+        misses.append(hop + drawn)
+    return waits, misses

@@ -39,11 +39,13 @@ class RoundHistory:
         if drafted and report.proposal is not None:
             for acceptance in (self.acceptance, self.pair.acceptance):
                 acceptance.note(drafted, accepted)
-        if drafted and report.proposal is not None and was_ahead:
+        # A draft that had gone on as the target did would have answered at once: waiting in vain is a miss, too.
+        is_late_miss = report.proposal is None and report.num_wanted > 0 and report.waited_for_draft
+        if was_ahead and ((drafted and report.proposal is not None) or is_late_miss):
             for hits in (self.hits, self.pair.hits):
                 hits.note(
                     report.num_wanted,
-                    report.proposal.num_ahead_tokens,
+                    report.proposal.num_ahead_tokens if report.proposal is not None else 0,
                     is_after_accepted=self._was_all_accepted,
                 )
         self._was_all_accepted = drafted == accepted

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 from orchestrator.rounds import Proposal, RoundTiming
 
+# A wait below this share of the verdict's is none.
+_LEAST_WAIT = 0.1
+
 
 class RoundReport(NamedTuple):
     """A round that decoded.
@@ -25,3 +28,8 @@ class RoundReport(NamedTuple):
     draft_seconds: float
     target_seconds: float
     target_timing: RoundTiming
+
+    @property
+    def waited_for_draft(self) -> bool:
+        """Whether a proposal was waited for, beyond what asking takes."""
+        return self.draft_seconds > _LEAST_WAIT * self.target_seconds

@@ -6,6 +6,7 @@ from orchestrator.ahead_record import AheadRecord
 from orchestrator.draft_length import RoundForecast, best_draft_length, expected_tokens
 from orchestrator.draft_planner import DraftPlanner
 from orchestrator.generation_task import SpeculationPlan
+from orchestrator.length_study import longest_wait
 from orchestrator.pair_record import PairRecord
 from orchestrator.replica_pace import DraftPace, TargetPace
 from orchestrator.round_forecast import Partners
@@ -197,3 +198,11 @@ def test_an_adaptive_plan_without_room_for_a_draft_says_so():
     assert planner.choice().reason == "NOT_ENOUGH_TOKENS"
     assert planner.next_round(1, 20, partners).length.num_draft_tokens > 0
     assert planner.choice().reason == "NOT_MEASURED"
+
+
+def test_a_proposal_that_is_no_hit_is_waited_for_too():
+    """A length is chosen for what it brings with its misses; giving up on one brings nothing for the wait."""
+    hits_are_usual = RoundForecast((1.0, 1.5), (0.0, 0.01), (0.1, 0.1), miss_seconds=(0.0, 0.09))
+    assert 0.09 < longest_wait(hits_are_usual, 1) < 0.18
+    nothing_is_known = hits_are_usual._replace(miss_seconds=())
+    assert longest_wait(nothing_is_known, 1) < 0.09

@@ -34,3 +34,12 @@ def test_a_proposal_that_had_all_tokens_ready_does_not_tell_how_many_more_there_
 
 def test_a_miss_tells_nothing_of_how_far_it_gets() -> None:
     assert noted(4, num_drafted=4, num_ahead=0).hits.num_covered.value == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(("draft_seconds", "expected"), [(0.05, 0.0), (0.005, 0.5)])
+def test_waiting_for_a_draft_in_vain_is_a_miss(draft_seconds: float, expected: float) -> None:
+    history = RoundHistory(PairRecord(), 8, can_go_ahead=True)
+    report = RoundReport(4, 0, 0, None, draft_seconds, 0.1, TIMING)
+    for _ in range(40):
+        history.note(report, was_ahead=True)
+    assert history.hits.after_accepted.value == pytest.approx(expected, abs=0.1)
