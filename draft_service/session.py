@@ -136,9 +136,9 @@ class DraftSession(Session):
             return _Ahead(AheadOutcome.CONTINUED, ids, num_guessed)
         for line in self._guessed.values():
             ids = drafted_ahead(line.ids.known, point.position, point.committed_ids)
-            if (
-                ids is not None and point.position < line.num_given
-            ):  # what is before was checked on the main line only
+            # What is before its own ids was checked on the main line only; one whose work failed has nothing to offer.
+            is_usable = point.position < line.num_given and line.ids.latest is not None
+            if ids is not None and is_usable:
                 self._go_on_with(line)
                 return _Ahead(AheadOutcome.GUESSED, ids, num_ahead + num_guessed - line.num_drafted)
         self._drop_guesses()
