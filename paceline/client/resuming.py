@@ -65,7 +65,7 @@ class ResumingOrchestrator:
     ) -> AsyncGenerator[GenerationEvent]:
         retry = self._retry(deadline)
         while True:
-            number = self._current
+            number = self._next(deadline)
             try:
                 async with aclosing(self._attempt(number, _repeat(request, progress), deadline)) as events:
                     async for event in events:
@@ -90,7 +90,7 @@ class ResumingOrchestrator:
         deadline = Deadline(timeout_seconds)
         retry = self._retry(deadline)
         while True:
-            number = self._current
+            number = self._next(deadline)
             try:
                 return await self._orchestrators[number].served_models(deadline.remaining_seconds)
             except CallFailedError as error:
@@ -111,6 +111,12 @@ class ResumingOrchestrator:
 
     def _retry(self, deadline: Deadline) -> Retry:
         return Retry(self._settings, len(self._orchestrators), deadline, self._budget)
+
+    def _next(self, deadline: Deadline) -> int:
+        """Return whom to ask; raises DeadlineExceededError where even an answer that comes at once would be late."""
+        if deadline.is_over_in(0.0):
+            raise deadline.exceeded(self._orchestrators[self._current].address)
+        return self._current
 
     def _leave(self, number: int) -> None:
         """Let the next orchestrator take over from one that has failed, once for all calls that it has failed."""
