@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import takewhile
+from operator import eq
 from typing import NamedTuple
 
 import numpy as np
@@ -65,11 +66,8 @@ class DraftedIds:
         A sequence that was forked holds what its source held, which may go on in another way.
         """
         if handle is self._latest:
-            pairs = zip(self._base, sequence_ids, strict=False)
-            self._latest, self._num_held = (
-                None,
-                sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)),
-            )
+            alike = takewhile(bool, map(eq, self._base, sequence_ids))
+            self._latest, self._num_held = None, sum(alike)
 
     @property
     def _num_certain(self) -> int:

@@ -247,9 +247,7 @@ class DraftSession(Session):
         """Draft behind these outcomes and no others."""
         outcomes = {guess.outcome for guess in guesses}
         for outcome in [one for one in self._guessed if one not in outcomes]:
-            line = self._guessed.pop(outcome)
-            line.close()
-            self._uncount(line)
+            self._drop_guess(self._guessed.pop(outcome))
         new = [guess for guess in guesses if guess.outcome not in self._guessed]
         for guess in new[: self._budget.take(len(new))]:
             self._draft_guess(guess, request)
@@ -279,10 +277,15 @@ class DraftSession(Session):
         """Free the guesses' caches, and their places in the budget at once: the next proposal has its own guesses."""
         self._awaited_position = None
         for line in self._guessed.values():
-            if line is not but:
-                line.close()
-            self._uncount(line)
+            if line is but:
+                self._uncount(line)
+            else:
+                self._drop_guess(line)
         self._guessed = {}
+
+    def _drop_guess(self, line: Line) -> None:
+        line.close()
+        self._uncount(line)
 
     def _has_room(self) -> bool:
         progress = self._engine.progress()

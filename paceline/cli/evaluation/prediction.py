@@ -5,8 +5,8 @@ for a while slows both, and the ratio stays. The prompt's time and the first tok
 speed-up.
 
 What a round costs depends on what the draft could do while the target judged the round before. Meanwhile it goes on
-behind its last draft token and behind the likeliest refusals, so that a round whose beginning is among these finds its
-draft tokens there; another one waits for them.
+behind its last draft token and behind the likeliest other outcomes, so that a round whose beginning is among these
+finds its draft tokens there; another one waits for them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +24,7 @@ class Situation(StrEnum):
     FIRST = "first"  # it has read the prompt, and chosen the token that the target put behind it
     CONTINUED = "continued"  # all its tokens were accepted, and the token that followed was its own choice
     REPLACED = "replaced"  # a token of its was refused for one that it had gone on behind, as soon as on behind its own
-    FOLLOWED = (
-        "followed"  # a token followed that it had gone on behind a step later, once it knew its own choice
-    )
+    FOLLOWED = "followed"  # one followed that it had gone on behind a step later, when it knew its own choice
     MISSED = "missed"  # nothing: a token came that it had not gone on behind
 
 
